@@ -1,0 +1,300 @@
+//! YAML to [`Node`]s.
+//!
+//! `saphyr-parser` turns text into events; this keeps the part of YAML that a config needs: mappings with plain keys,
+//! lists, scalars, anchors and aliases, merge keys. Tags are refused, since a value's type comes from the place where it
+//! stands. Aliases are copies, so what they add up to is bounded: nine lines of nested aliases can ask for gigabytes.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Marks, StrInput, Tag};
+
+use crate::node::{Entry, Node, Scalar, Style, Value};
+use crate::span::Span;
+use crate::tree::{Builder, Entries, MOST_DEPTH, Stop};
+
+/// How much all aliases of a file may copy: a unit for each value, and one for each 64 bytes of its text.
+const MOST_COPIED: usize = 200_000;
+
+/// Reads a file that holds one YAML document. `None` for an empty file.
+pub(crate) fn read(text: &str, builder: &mut Builder<'_>) -> Result<Option<Node>, Stop> {
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        builder,
+        anchors: HashMap::new(),
+        copied: 0,
+    };
+    reader.document()
+}
+
+struct Reader<'t, 'b, 'a> {
+    parser: Parser<'t, StrInput<'t>>,
+    builder: &'b mut Builder<'a>,
+    anchors: HashMap<usize, Node>,
+    copied: usize,
+}
+
+impl<'t> Reader<'t, '_, '_> {
+    fn document(&mut self) -> Result<Option<Node>, Stop> {
+        let mut root = None;
+        let mut documents = 0;
+        loop {
+            let (event, marks) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::DocumentStart(_) => {
+                    documents += 1;
+                    if documents > 1 {
+                        let mut stop = self.stop(marks.start, "a second document starts here");
+                        stop.expected("one document in a file").help(
+                            "put each into a file of its own in a folder, and give Weir the folder",
+                        );
+                        return Err(stop);
+                    }
+                }
+                Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
+                event => {
+                    let node = self.node(event, marks, 0)?;
+                    root = (!node.is_null()).then_some(node);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Marks), Stop> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => {
+                let mut stop = self.stop(*error.marker(), format!("not YAML: {}", error.info()));
+                if error.info().contains("tab") {
+                    stop.help("indent with spaces");
+                }
+                Err(stop)
+            }
+            None => Ok((Event::StreamEnd, Marks::default())),
+        }
+    }
+
+    fn stop(&self, marker: Marker, message: impl Into<String>) -> Stop {
+        let (line, column) = place(marker);
+        self.builder.stop(line, column, message)
+    }
+
+    fn span(&self, marks: Marks) -> Span {
+        let (line, column) = place(marks.start);
+        let (end_line, end_column) = place(marks.end);
+        let len = if line == end_line {
+            end_column.saturating_sub(column)
+        } else {
+            1
+        };
+        Span::new(self.builder.file, line, column, len.max(1))
+    }
+
+    /// The span of a collection, until a key that it stands under gives it its own.
+    fn collection(&self, marks: Marks) -> Span {
+        Span {
+            len: 0,
+            ..self.span(marks)
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, marks: Marks, depth: usize) -> Result<Node, Stop> {
+        if depth > MOST_DEPTH {
+            let message = format!("more than {MOST_DEPTH} levels deep");
+            return Err(self.stop(marks.start, message));
+        }
+        let span = self.span(marks);
+        let (anchor, node) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.no_tag(tag.as_deref(), marks)?;
+                let scalar = scalar(&text, style);
+                let value = self.builder.scalar(scalar, span);
+                let end = place(marks.end);
+                (anchor, Node { span, end, value })
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.no_tag(tag.as_deref(), marks)?;
+                (anchor, self.list(self.collection(marks), depth)?)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.no_tag(tag.as_deref(), marks)?;
+                (anchor, self.map(self.collection(marks), depth)?)
+            }
+            Event::Alias(anchor) => return self.alias(anchor, marks, depth),
+            _ => return Err(self.stop(marks.start, "not YAML: a value is missing")),
+        };
+        if anchor != 0 {
+            self.pay(&node, marks)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, span: Span, depth: usize) -> Result<Node, Stop> {
+        let mut items = Vec::new();
+        loop {
+            let (event, marks) = self.next()?;
+            if event == Event::SequenceEnd {
+                return Ok(Node {
+                    span,
+                    end: place(marks.end),
+                    value: Value::List(items),
+                });
+            }
+            items.push(self.node(event, marks, depth + 1)?);
+        }
+    }
+
+    fn map(&mut self, span: Span, depth: usize) -> Result<Node, Stop> {
+        let mut entries = Entries::default();
+        let mut merged = Vec::new();
+        loop {
+            let (event, marks) = self.next()?;
+            if event == Event::MappingEnd {
+                self.merge(&mut entries, merged)?;
+                return Ok(Node {
+                    span,
+                    end: place(marks.end),
+                    value: Value::Map(entries.into_list()),
+                });
+            }
+            let plain = matches!(&event, Event::Scalar(_, ScalarStyle::Plain, ..));
+            let key_span = self.span(marks);
+            let key = self.key(event, marks, depth)?;
+            let (event, marks) = self.next()?;
+            let collection = matches!(&event, Event::SequenceStart(..) | Event::MappingStart(..));
+            let mut node = self.node(event, marks, depth + 1)?;
+            if plain && *key == *"<<" {
+                merged.push((key_span, node));
+                continue;
+            }
+            if collection {
+                node.span = key_span;
+            }
+            let entry = Entry {
+                key,
+                key_span,
+                node,
+            };
+            self.builder.entry(&mut entries, entry);
+        }
+    }
+
+    fn key(&mut self, event: Event<'t>, marks: Marks, depth: usize) -> Result<Box<str>, Stop> {
+        let text: Option<Box<str>> = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.no_tag(tag.as_deref(), marks)?;
+                if anchor != 0 {
+                    let value = Value::Scalar(scalar(&text, style));
+                    let (span, end) = (self.span(marks), place(marks.end));
+                    self.anchors.insert(anchor, Node { span, end, value });
+                }
+                Some(text.as_ref().into())
+            }
+            Event::Alias(anchor) => match self.alias(anchor, marks, depth)?.value {
+                Value::Scalar(scalar) => Some(scalar.text),
+                _ => None,
+            },
+            _ => None,
+        };
+        match text {
+            Some(text) if !text.is_empty() => Ok(text),
+            _ => {
+                let mut stop = self.stop(marks.start, "this cannot be a key");
+                stop.expected("a name, as in `name: value`");
+                Err(stop)
+            }
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, marks: Marks, depth: usize) -> Result<Node, Stop> {
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
+            return Err(self.stop(marks.start, "an alias to a value that is not complete yet"));
+        };
+        if depth + height(&node) > MOST_DEPTH {
+            let message = format!("more than {MOST_DEPTH} levels deep");
+            return Err(self.stop(marks.start, message));
+        }
+        self.pay(&node, marks)?;
+        Ok(node)
+    }
+
+    /// Counts a copy against the bound.
+    fn pay(&mut self, node: &Node, marks: Marks) -> Result<(), Stop> {
+        self.copied = self.copied.saturating_add(weight(node));
+        if self.copied > MOST_COPIED {
+            let message = "the aliases of this file add up to too much";
+            return Err(self.stop(marks.start, message));
+        }
+        Ok(())
+    }
+
+    /// `<<: *base` and `<<: [*a, *b]`: entries that the mapping does not have itself, earlier ones first.
+    fn merge(&mut self, entries: &mut Entries, merged: Vec<(Span, Node)>) -> Result<(), Stop> {
+        for (key_span, node) in merged {
+            let bases = match node.value {
+                Value::List(items) => items,
+                _ => vec![node],
+            };
+            for base in bases {
+                let Value::Map(list) = base.value else {
+                    self.builder
+                        .error(key_span, "`<<` takes in a mapping, and this is none")
+                        .expected("an alias to a mapping, or a list of them");
+                    continue;
+                };
+                for entry in list {
+                    if entries.find(&entry.key).is_none() {
+                        entries.push(entry);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn no_tag(&self, tag: Option<&Tag>, marks: Marks) -> Result<(), Stop> {
+        if tag.is_none() {
+            return Ok(());
+        }
+        let mut stop = self.stop(marks.start, "tags (`!...`) are not taken");
+        stop.help("leave it out, or put a text that begins with `!` in quotes");
+        Err(stop)
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle) -> Scalar {
+    let style = match style {
+        ScalarStyle::Plain => Style::Plain,
+        _ => Style::Quoted,
+    };
+    Scalar {
+        text: text.into(),
+        style,
+    }
+}
+
+fn place(marker: Marker) -> (u32, u32) {
+    let bounded = |n: usize| u32::try_from(n).unwrap_or(u32::MAX - 1);
+    (bounded(marker.line()), bounded(marker.col()) + 1)
+}
+
+fn weight(node: &Node) -> usize {
+    match &node.value {
+        Value::Scalar(scalar) => 1 + scalar.text.len() / 64,
+        Value::List(items) => items.iter().map(weight).sum::<usize>() + 1,
+        Value::Map(entries) => {
+            let entry = |entry: &Entry| 1 + entry.key.len() / 64 + weight(&entry.node);
+            entries.iter().map(entry).sum::<usize>() + 1
+        }
+        Value::Broken => 1,
+    }
+}
+
+fn height(node: &Node) -> usize {
+    match &node.value {
+        Value::List(items) => 1 + items.iter().map(height).max().unwrap_or(0),
+        Value::Map(entries) => 1 + entries.iter().map(|e| height(&e.node)).max().unwrap_or(0),
+        Value::Scalar(_) | Value::Broken => 0,
+    }
+}
