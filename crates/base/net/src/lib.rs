@@ -1,0 +1,33 @@
+//! What every listener stands on: workers, sockets, deadlines, buffers.
+//!
+//! Weir runs one thread per core. Each [`Worker`] owns a tokio current-thread
+//! runtime, its own `SO_REUSEPORT` sockets, one deadline [`Wheel`], and pools of
+//! buffers and pipes. A connection is born, served and buried on one worker, so
+//! what it touches needs no lock and no `Send`; only connection counts are
+//! shared. When the kernel spreads connections unevenly, a worker hands a new
+//! one to a neighbour before anything was read from it.
+//!
+//! This crate knows sockets and time but no protocol: a crate that speaks one
+//! implements [`Protocol`] and is handed [`Connection`]s.
+
+mod accept;
+mod buffer;
+mod clock;
+mod config;
+mod listener;
+mod splice;
+mod stream;
+mod wheel;
+mod worker;
+
+pub use self::{
+    accept::{ConnectionLimits, Gate, Pass, Refusal},
+    buffer::{Buffer, Buffers},
+    clock::{Micros, now, unix_millis},
+    config::{FirewallConfig, LimitsConfig, ListenerProtocol, ShutdownConfig, WorkersConfig},
+    listener::{BindError, BoundListener, bind},
+    splice::{Pipe, Pipes},
+    stream::Stream,
+    wheel::{Timer, Wheel},
+    worker::{Admission, Connection, Listening, Protocol, Settings, ShutdownReport, Worker, Workers},
+};
