@@ -1,0 +1,7 @@
+//! Services from outside: balancing, names, health checks, reload.
+
+mod balance;
+mod dns;
+mod health;
+mod reload;
+mod support;
