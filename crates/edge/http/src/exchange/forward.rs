@@ -1,0 +1,201 @@
+//! The heads that Weir passes on: the request's to the endpoint, the answer's to the client.
+
+use weir_telemetry::TraceParent;
+
+use super::state::Exchange;
+use crate::{
+    codec::{BodyLength, FieldId, RequestHead, ResponseHead, Version, encode},
+    local::Local,
+    plan::ListenerPlan,
+    server::Client,
+};
+
+/// A set of [`FieldId`]s as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FieldSet(u64);
+
+impl FieldSet {
+    pub(crate) const fn of(ids: &[FieldId]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < ids.len() {
+            bits |= 1 << ids[i] as u8;
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    pub(crate) const fn with(self, id: FieldId) -> Self {
+        Self(self.0 | 1 << id as u8)
+    }
+
+    #[inline]
+    pub(crate) const fn has(self, id: FieldId) -> bool {
+        self.0 >> id as u8 & 1 == 1
+    }
+}
+
+/// Whether the request asks for another protocol that Weir may tunnel.
+///
+/// Only a request without a body: until the endpoint has agreed, what follows is
+/// the next request (RFC 9110, 7.8). Not `h2c`, which would carry requests past
+/// every rule (RFC 9113, 3.1 made it obsolete).
+pub(crate) fn upgrade(request: &RequestHead) -> Option<&[u8]> {
+    let upgrade = request.upgrade()?;
+    let h2c = upgrade
+        .split(|byte| *byte == b',')
+        .any(|name| name.trim_ascii().to_ascii_lowercase().starts_with(b"h2c"));
+    (request.body() == BodyLength::None && !h2c).then_some(upgrade)
+}
+
+/// Writes the head of the request as the endpoint gets it.
+pub(crate) fn request_head(
+    out: &mut Vec<u8>,
+    local: &Local,
+    exchange: &Exchange,
+    client: &Client,
+    listener: &ListenerPlan,
+    target: Target<'_>,
+) {
+    let request = &exchange.request;
+    out.extend_from_slice(request.method_bytes());
+    out.push(b' ');
+    match target {
+        Target::AsReceived { path, query } => {
+            out.extend_from_slice(path);
+            if let Some(query) = query {
+                out.push(b'?');
+                out.extend_from_slice(query);
+            }
+        }
+        Target::Rewritten(target) => out.extend_from_slice(target),
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    encode::field(out, b"Host", request.authority());
+
+    let mut drop = listener.forwarding.replaced;
+    let expects = request.expects_continue() && request.version() == Version::H11;
+    if !expects {
+        drop = drop.with(FieldId::Expect);
+    }
+    if exchange.trace.is_none() {
+        // RFC: W3C Trace Context 3.3: without a valid traceparent, tracestate says nothing.
+        drop = drop.with(FieldId::Traceparent).with(FieldId::Tracestate);
+    }
+    let fields = request.fields();
+    fields.write_forwarded(out, |field| !drop.has(field.id()));
+
+    match request.body() {
+        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        // Written by the copy above. A length of zero that was absent stays absent.
+        BodyLength::Length(_) | BodyLength::None | BodyLength::UntilClose => {}
+    }
+    listener.forwarding.write(out, client, request);
+    if listener.request_id && exchange.request_id_len > 0 {
+        encode::field(out, b"X-Request-Id", exchange.request_id());
+    }
+    if listener.traceparent && exchange.trace.is_none() {
+        encode::field(out, b"traceparent", local.new_trace().as_bytes());
+    }
+    if listener.via {
+        out.extend_from_slice(match request.version() {
+            Version::H10 => b"Via: 1.0 weir\r\n",
+            Version::H11 => b"Via: 1.1 weir\r\n",
+        });
+    }
+    if let Some(upgrade) = upgrade(request) {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+        encode::field(out, b"Upgrade", upgrade);
+    } else if request.te_trailers() {
+        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the request line says.
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// What the client sent, in origin form; the path normalised if that changed it,
+    /// so that the endpoint sees the path that the route was chosen by.
+    AsReceived {
+        path: &'a [u8],
+        query: Option<&'a [u8]>,
+    },
+    /// What the route's template made.
+    Rewritten(&'a [u8]),
+}
+
+/// How the answer's body is delimited towards the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delimited {
+    /// As the endpoint did: by length, or there is none.
+    AsReceived,
+    /// By the chunked coding.
+    Chunked,
+    /// By the end of the connection: for HTTP/1.0 clients.
+    ByClose,
+}
+
+/// Writes the head of the answer as the client gets it.
+pub(crate) fn response_head(
+    out: &mut Vec<u8>,
+    local: &Local,
+    response: &ResponseHead,
+    version: Version,
+    delimited: Delimited,
+    keep: bool,
+) {
+    encode::status_line(out, response.status(), response.reason());
+    let fields = response.fields();
+    // RFC 9110, 8.6: no Content-Length in 1xx and 204.
+    let no_length = response.status() == 204;
+    fields.write_forwarded(out, |field| {
+        !(no_length && field.id() == FieldId::ContentLength)
+    });
+    if fields.first(FieldId::Date).is_none() {
+        // RFC 9110, 6.6.1: whoever forwards a response without Date adds it.
+        local.write_date(out);
+    }
+    if delimited == Delimited::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    connection_field(out, version, keep);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes an interim answer (1xx other than 101).
+pub(crate) fn interim_head(out: &mut Vec<u8>, response: &ResponseHead) {
+    encode::status_line(out, response.status(), response.reason());
+    response
+        .fields()
+        .write_forwarded(out, |field| field.id() != FieldId::ContentLength);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of 101: from here on both sides speak another protocol.
+pub(crate) fn switching_head(out: &mut Vec<u8>, response: &ResponseHead, upgrade: &[u8]) {
+    encode::status_line(out, response.status(), response.reason());
+    response
+        .fields()
+        .write_forwarded(out, |field| field.id() != FieldId::ContentLength);
+    out.extend_from_slice(b"Connection: upgrade\r\n");
+    encode::field(out, b"Upgrade", upgrade);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9112, 9.3: persistence is the default of 1.1 and an option of 1.0.
+pub(crate) fn connection_field(out: &mut Vec<u8>, version: Version, keep: bool) {
+    match (version, keep) {
+        (Version::H11, true) | (Version::H10, false) => {}
+        (Version::H11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::H10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+    }
+}
+
+/// The request's valid trace context, if it has one.
+pub(crate) fn trace_of(request: &RequestHead) -> Option<TraceParent> {
+    let mut all = request.fields().all(FieldId::Traceparent);
+    let parent = TraceParent::parse(all.next()?)?;
+    // W3C Trace Context 3.2: more than one is as good as none.
+    all.next().is_none().then_some(parent)
+}

@@ -1,0 +1,28 @@
+//! One request and its answer, from the parsed head to the log line.
+//!
+//! [`Exchange`] carries what every step needs and every step adds to: the heads,
+//! the route, the endpoint, times, the outcome. It moves one way:
+//!
+//! ```text
+//! admit (method, Max-Forwards) -> normalise and route -> [policies] -> action
+//!     respond | redirect | files        -> answered by Weir
+//!     service: pick -> connect or reuse -> send, await head -> relay both bodies
+//! -> finish: metrics and access log
+//! ```
+//!
+//! Steps that later parts add (authentication, limits, cache lookup) stand where
+//! `[policies]` is, as a flat list of enum steps compiled into the route.
+
+mod answer;
+mod file;
+pub(crate) mod forward;
+pub(crate) mod reply;
+mod run;
+mod state;
+
+pub(crate) use self::{
+    answer::{Answer, answer},
+    forward::FieldSet,
+    run::{Next, run},
+    state::Exchange,
+};

@@ -1,0 +1,162 @@
+//! The way of one request: admitted, routed, acted upon.
+
+use std::rc::Rc;
+
+use weir_telemetry::Reason;
+
+use super::{
+    answer::Answer,
+    file, forward, reply,
+    state::Exchange,
+};
+use crate::{
+    codec::{BodyLength, FieldId, Method, TargetForm},
+    local::{Local, LocalPlan},
+    plan::{Action, ListenerPlan, RoutePlan},
+    proxy,
+    route::{self, Lookup, Outcome},
+    server::Client,
+    upstream::Upstream,
+};
+
+/// What becomes of the client's connection.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Another request may follow.
+    KeepAlive,
+    /// Everything is written; close.
+    Close,
+    /// Everything is written, but the client may still be sending: close gently, so that it can read our answer.
+    Linger,
+    /// The answer is incomplete; close so that the client cannot mistake it for a whole one.
+    Abort,
+    /// Both sides speak another protocol now.
+    Tunnel(Box<Upstream>),
+}
+
+/// Serves the request whose head is in `exchange`.
+pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Exchange) -> Next {
+    let plan = Rc::clone(client.plan());
+    let listener = plan.listener(client.listener_index);
+    identify(local, exchange, listener);
+
+    if let Some(refusal) = admit(exchange) {
+        return reply::error(local, client, exchange, listener, refusal, None).await;
+    }
+    if exchange.request.form() == TargetForm::Asterisk {
+        return reply::options(local, client, exchange, listener).await;
+    }
+    let route = match find(&plan, client, exchange) {
+        Ok(route) => route,
+        Err(Missed::BadPath) => {
+            let refusal = exchange.bad_path();
+            return reply::error(local, client, exchange, listener, refusal, None).await;
+        }
+        Err(Missed::NoRoute) => {
+            let refusal = Answer::new(404, Reason::NoRoute);
+            return reply::error(local, client, exchange, listener, refusal, None).await;
+        }
+        Err(Missed::Method(allow)) => {
+            let refusal = Answer::new(405, Reason::MethodNotAllowed);
+            return reply::error(local, client, exchange, listener, refusal, Some(&allow)).await;
+        }
+    };
+    exchange.route = Some(route);
+    let route: &RoutePlan = plan.route(route);
+
+    if let BodyLength::Length(length) = exchange.request.body()
+        && length > route.max_body.on(listener)
+    {
+        let refusal = Answer::closing(413, Reason::BodyTooLarge);
+        return reply::error(local, client, exchange, listener, refusal, None).await;
+    }
+    match &route.action {
+        Action::Service { service, rewrite } => {
+            proxy::run(local, client, exchange, &plan, route, *service, rewrite.as_ref()).await
+        }
+        Action::Redirect { status, to } => {
+            reply::redirect(local, client, exchange, listener, *status, to).await
+        }
+        Action::Respond(fixed) => reply::fixed(local, client, exchange, listener, fixed).await,
+        Action::Files { plan, below } => {
+            file::run(local, client, exchange, listener, plan, *below).await
+        }
+    }
+}
+
+/// Gives the request its id and reads its trace.
+fn identify(local: &Local, exchange: &mut Exchange, listener: &ListenerPlan) {
+    if listener.request_id {
+        let sent = exchange.request.fields().first(FieldId::XRequestId);
+        match sent.and_then(weir_telemetry::accepted_request_id) {
+            Some(id) => {
+                let n = id.len().min(exchange.request_id.len());
+                exchange.request_id[..n].copy_from_slice(&id.as_bytes()[..n]);
+                exchange.request_id_len = n as u8;
+            }
+            None => exchange.set_request_id(local.new_id().as_bytes()),
+        }
+    }
+    exchange.trace = forward::trace_of(&exchange.request);
+}
+
+/// What can be refused before anything is looked up.
+fn admit(exchange: &Exchange) -> Option<Answer> {
+    match exchange.request.method() {
+        // A reverse proxy opens no tunnels to wherever a client asks.
+        Method::Connect => Some(Answer::closing(501, Reason::UnsupportedMethod)),
+        // RFC 9110, 9.3.8: a TRACE request has no content, and would reflect credentials that Weir adds.
+        Method::Trace => Some(Answer::closing(501, Reason::UnsupportedMethod)),
+        _ => None,
+    }
+}
+
+enum Missed {
+    BadPath,
+    NoRoute,
+    Method(Vec<u8>),
+}
+
+/// Normalises the path and finds the route.
+fn find(plan: &LocalPlan, client: &Client, exchange: &mut Exchange) -> Result<u32, Missed> {
+    let raw = exchange.request.path();
+    exchange.path.clear();
+    match route::normalize(raw, &mut exchange.path) {
+        Ok(route::Normalized::AsSent) => exchange.path_changed = false,
+        Ok(route::Normalized::Rewritten) => exchange.path_changed = true,
+        Err(_) => return Err(Missed::BadPath),
+    }
+    let lookup = Lookup {
+        listener: client.listener_index,
+        host: exchange.request.host(),
+        path: if exchange.path_changed {
+            &exchange.path
+        } else {
+            raw
+        },
+        query: exchange.request.query(),
+        method: exchange.request.method_bytes(),
+    };
+    match plan
+        .shared
+        .table
+        .find(&lookup, &Headers(&exchange.request), &mut exchange.captures)
+    {
+        Outcome::Route { index } => Ok(plan.shared.rule_routes[index as usize]),
+        Outcome::NotFound => Err(Missed::NoRoute),
+        Outcome::MethodNotAllowed { allow } => {
+            let mut value = Vec::new();
+            plan.shared.table.write_allow(allow, &mut value);
+            Err(Missed::Method(value))
+        }
+    }
+}
+
+/// The request's fields as the router sees them.
+pub(crate) struct Headers<'a>(pub(crate) &'a crate::codec::RequestHead);
+
+impl route::HeaderSource for Headers<'_> {
+    fn any<F: FnMut(&[u8]) -> bool>(&self, name: &[u8], test: F) -> bool {
+        self.0.fields().all_by_name(name).any(test)
+    }
+}

@@ -1,0 +1,149 @@
+//! What is known about an exchange while it runs.
+
+use std::sync::Arc;
+
+use weir_net::Micros;
+use weir_service::Endpoint;
+use weir_telemetry::{Reason, TraceParent};
+
+use super::answer::Answer;
+use crate::{
+    codec::{RequestHead, ResponseHead},
+    route::{Captures, Values},
+};
+
+/// When each phase of an exchange was over; zero while it is not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// The head of the request was complete.
+    pub(crate) start: Micros,
+    /// How long connecting took; zero on a reused connection.
+    pub(crate) connect: Micros,
+    /// The request was handed to the endpoint's connection.
+    pub(crate) sent: Micros,
+    /// The head of the answer was complete.
+    pub(crate) first_byte: Micros,
+}
+
+/// One request and its answer. Lives in a per-worker pool between exchanges, so
+/// that its vectors stay warm; an idle connection holds none.
+pub(crate) struct Exchange {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    /// The path that the route was chosen by, when it differs from the one sent.
+    pub(crate) path: Vec<u8>,
+    /// Whether [`path`](Self::path) is in use.
+    pub(crate) path_changed: bool,
+    /// Parameters of the path.
+    pub(crate) captures: Captures,
+    /// Scratch for a target that a template rendered.
+    pub(crate) target: Vec<u8>,
+    /// Index of the route in the plan.
+    pub(crate) route: Option<u32>,
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    pub(crate) request_id: [u8; 128],
+    pub(crate) request_id_len: u8,
+    pub(crate) trace: Option<TraceParent>,
+    pub(crate) times: Times,
+    /// The status that the client got; zero if none.
+    pub(crate) status: u16,
+    /// Why Weir answered itself, or why the exchange broke.
+    pub(crate) reason: Option<Reason>,
+    /// The rule that was broken, as a word for the log.
+    pub(crate) rule: &'static str,
+    /// The same as a sentence for the client.
+    pub(crate) detail: &'static str,
+    /// Body bytes from the client and to it.
+    pub(crate) body_in: u64,
+    pub(crate) body_out: u64,
+    /// Times that an endpoint was tried.
+    pub(crate) attempts: u8,
+    /// The endpoint's connection had served before.
+    pub(crate) reused: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new() -> Box<Self> {
+        Box::new(Self {
+            request: RequestHead::new(),
+            response: ResponseHead::new(),
+            path: Vec::new(),
+            path_changed: false,
+            captures: Captures::default(),
+            target: Vec::new(),
+            route: None,
+            endpoint: None,
+            request_id: [0; 128],
+            request_id_len: 0,
+            trace: None,
+            times: Times::default(),
+            status: 0,
+            reason: None,
+            rule: "",
+            detail: "",
+            body_in: 0,
+            body_out: 0,
+            attempts: 0,
+            reused: false,
+        })
+    }
+
+    /// Forgets the last exchange, keeps the memory.
+    pub(crate) fn reset(&mut self) {
+        self.request.clear();
+        self.response.clear();
+        self.path_changed = false;
+        self.route = None;
+        self.endpoint = None;
+        self.request_id_len = 0;
+        self.trace = None;
+        self.times = Times::default();
+        self.status = 0;
+        self.reason = None;
+        self.rule = "";
+        self.detail = "";
+        self.body_in = 0;
+        self.body_out = 0;
+        self.attempts = 0;
+        self.reused = false;
+    }
+
+    /// The normalised path.
+    #[inline]
+    pub(crate) fn path(&self) -> &[u8] {
+        if self.path_changed {
+            &self.path
+        } else {
+            self.request.path()
+        }
+    }
+
+    /// The request's id, empty if it has none.
+    #[inline]
+    pub(crate) fn request_id(&self) -> &[u8] {
+        &self.request_id[..usize::from(self.request_id_len)]
+    }
+
+    /// The path is one that other servers would read differently.
+    pub(crate) fn bad_path(&mut self) -> Answer {
+        self.rule = "bad_path";
+        self.detail = "The path is not one that every server reads alike.";
+        Answer::new(400, Reason::BadRequest)
+    }
+
+    /// What a template is rendered from.
+    pub(crate) fn values(&self) -> Values<'_> {
+        Values {
+            host: self.request.host(),
+            path: self.path(),
+            query: self.request.query(),
+            captures: &self.captures,
+        }
+    }
+
+    pub(crate) fn set_request_id(&mut self, id: &[u8]) {
+        let n = id.len().min(self.request_id.len());
+        self.request_id[..n].copy_from_slice(&id[..n]);
+        self.request_id_len = n as u8;
+    }
+}

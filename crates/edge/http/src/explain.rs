@@ -1,0 +1,366 @@
+//! What would become of a request, and why: the way of [`exchange`](crate::exchange) without sockets.
+//!
+//! A question goes through the same codec, the same normalisation, the same table and the same writers as a request,
+//! so an explanation cannot tell another story than the workers do.
+
+use std::{net::IpAddr, time::Duration};
+
+use weir_net::Micros;
+
+use crate::{
+    codec::{BodyLength, FieldId, Method, Parsed, RequestHead, TargetForm, encode},
+    exchange::{Headers, forward},
+    plan::{Action, AddressText, ListenerPlan, Plan, RoutePlan},
+    proxy::NEVER,
+    route::{self, Captures, Lookup, Outcome, Template, Values, Verdict},
+};
+
+/// A request that was never sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Where it comes in: the key of a [`ListenerInput`](crate::ListenerInput).
+    pub listener: &'a str,
+    /// Whom it comes from.
+    pub from: IpAddr,
+    /// Its method.
+    pub method: &'a str,
+    /// Its target, as a request line has it.
+    pub target: &'a str,
+    /// Its fields, Host among them.
+    pub fields: &'a [(String, String)],
+}
+
+/// What would become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The name of the listener.
+    pub listener: String,
+    /// The path that the route is chosen by, when that is not the one that was sent.
+    pub normalized: Option<String>,
+    /// What became of each route, the most specific first.
+    pub steps: Vec<ExplainedStep>,
+    /// What comes of it.
+    pub decision: Decision,
+}
+
+/// A route that was considered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedStep {
+    /// Its name.
+    pub route: String,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What comes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Weir answers before, or instead of, any route.
+    Answered(ExplainedAnswer),
+    /// A route takes it.
+    Routed(Box<ExplainedRoute>),
+}
+
+/// An answer of Weir's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedAnswer {
+    /// The status.
+    pub status: u16,
+    /// Why, in a sentence.
+    pub detail: String,
+    /// The methods that would be taken, with status 405.
+    pub allow: Option<String>,
+}
+
+/// The route that takes a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedRoute {
+    /// Its name.
+    pub name: String,
+    /// The parameters of its path, with their values.
+    pub parameters: Vec<(String, String)>,
+    /// The largest request body in bytes, if there is a bound.
+    pub max_body: Option<u64>,
+    /// What it does.
+    pub action: ExplainedAction,
+}
+
+/// What a route does with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExplainedAction {
+    /// An endpoint of a service gets it.
+    Service(ExplainedService),
+    /// The client is sent elsewhere.
+    Redirect {
+        /// The status.
+        status: u16,
+        /// The place.
+        location: String,
+    },
+    /// It gets a fixed answer.
+    Respond {
+        /// The status.
+        status: u16,
+        /// Bytes of the body.
+        length: u64,
+    },
+    /// It gets a file.
+    Files {
+        /// The path below the root.
+        path: String,
+    },
+}
+
+/// What the endpoint of a service gets, and how long it may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedService {
+    /// The name of the service.
+    pub service: String,
+    /// The head, line by line. What is made anew for each request stands in angle brackets.
+    pub head: Vec<String>,
+    /// For the whole exchange, if there is a bound.
+    pub total: Option<Duration>,
+    /// For a connection.
+    pub connect: Duration,
+    /// For the head of the answer.
+    pub first_byte: Duration,
+    /// Without progress of the answer's body.
+    pub idle: Duration,
+    /// How often it may be tried again.
+    pub retries: u32,
+    /// After which failures.
+    pub retry_on: Vec<&'static str>,
+}
+
+/// What is known before the decision falls.
+#[derive(Default)]
+struct Trail {
+    normalized: Option<String>,
+    steps: Vec<ExplainedStep>,
+}
+
+impl Plan {
+    /// Says what would become of a request. `None` if there is no such listener.
+    #[must_use]
+    pub fn explain(&self, question: &Question<'_>) -> Option<Explanation> {
+        let index = self.listener_index(question.listener)?;
+        let listener = self.listeners.get(usize::from(index))?;
+        let mut trail = Trail::default();
+        let decided = self.decide(question, index, listener, &mut trail);
+        Some(Explanation {
+            listener: listener.name.to_string(),
+            normalized: trail.normalized,
+            steps: trail.steps,
+            decision: match decided {
+                Ok(route) => Decision::Routed(Box::new(route)),
+                Err(answer) => Decision::Answered(answer),
+            },
+        })
+    }
+
+    fn decide(
+        &self,
+        question: &Question<'_>,
+        index: u16,
+        listener: &ListenerPlan,
+        trail: &mut Trail,
+    ) -> Result<ExplainedRoute, ExplainedAnswer> {
+        let request = parse(question, listener)?;
+        match request.method() {
+            Method::Connect | Method::Trace => {
+                return Err(answer(501, "Weir does not serve this method."));
+            }
+            _ if request.form() == TargetForm::Asterisk => {
+                return Err(answer(204, "OPTIONS * asks about the server as a whole."));
+            }
+            _ => {}
+        }
+        let mut path = Vec::new();
+        match route::normalize(request.path(), &mut path) {
+            Ok(route::Normalized::AsSent) => path.extend_from_slice(request.path()),
+            Ok(route::Normalized::Rewritten) => trail.normalized = Some(text(&path)),
+            Err(error) => return Err(answer(400, &error.to_string())),
+        }
+        let lookup = Lookup {
+            listener: index,
+            host: request.host(),
+            path: &path,
+            query: request.query(),
+            method: request.method_bytes(),
+        };
+        let headers = Headers(&request);
+        trail.steps = self.steps(&lookup, &headers);
+        let mut captures = Captures::new();
+        let rule = match self.table.find(&lookup, &headers, &mut captures) {
+            Outcome::Route { index } => index,
+            Outcome::NotFound => return Err(answer(404, "No route matches.")),
+            Outcome::MethodNotAllowed { allow } => {
+                let mut methods = Vec::new();
+                self.table.write_allow(allow, &mut methods);
+                let refusal = answer(405, "Routes match, but for their methods.");
+                return Err(ExplainedAnswer {
+                    allow: Some(text(&methods)),
+                    ..refusal
+                });
+            }
+        };
+        let route = &self.routes[self.rule_routes[rule as usize] as usize];
+        let max_body = route.max_body.on(listener);
+        if let BodyLength::Length(length) = request.body()
+            && length > max_body
+        {
+            return Err(answer(413, "The body is larger than the route takes."));
+        }
+        let values = Values {
+            host: request.host(),
+            path: &path,
+            query: request.query(),
+            captures: &captures,
+        };
+        let parameters = self.table.parameters(rule).iter().enumerate();
+        Ok(ExplainedRoute {
+            name: route.name.to_string(),
+            parameters: parameters
+                .map(|(at, name)| {
+                    let value = captures.value(at, &path).unwrap_or_default();
+                    (name.to_string(), text(value))
+                })
+                .collect(),
+            max_body: (max_body != u64::MAX).then_some(max_body),
+            action: self.action(route, question, &request, listener, &values)?,
+        })
+    }
+
+    fn steps(&self, lookup: &Lookup<'_>, headers: &Headers<'_>) -> Vec<ExplainedStep> {
+        // A route with several hosts has several rules; the one that fared best speaks for it.
+        let mut seen = vec![false; self.routes.len()];
+        let steps = self.table.explain(lookup, headers).into_iter();
+        steps
+            .filter_map(|step| {
+                let route = self.rule_routes[step.rule as usize] as usize;
+                (!std::mem::replace(&mut seen[route], true)).then(|| ExplainedStep {
+                    route: self.routes[route].name.to_string(),
+                    verdict: step.verdict,
+                })
+            })
+            .collect()
+    }
+
+    fn action(
+        &self,
+        route: &RoutePlan,
+        question: &Question<'_>,
+        request: &RequestHead,
+        listener: &ListenerPlan,
+        values: &Values<'_>,
+    ) -> Result<ExplainedAction, ExplainedAnswer> {
+        Ok(match &route.action {
+            Action::Service { service, rewrite } => {
+                let rewritten = match rewrite {
+                    Some(template) => Some(render(template, values)?),
+                    None => None,
+                };
+                let target = match &rewritten {
+                    Some(target) => forward::Target::Rewritten(target),
+                    None => forward::Target::AsReceived {
+                        path: values.path,
+                        query: values.query,
+                    },
+                };
+                let timeouts = route.timeouts;
+                let retries = route.retries;
+                let on = [(retries.connect, "connect"), (retries.reset, "reset")];
+                ExplainedAction::Service(ExplainedService {
+                    service: self.services[*service as usize].name.to_string(),
+                    head: head(question, request, listener, target),
+                    total: (timeouts.total != NEVER).then(|| duration(timeouts.total)),
+                    connect: duration(timeouts.connect),
+                    first_byte: duration(timeouts.first_byte),
+                    idle: duration(timeouts.idle),
+                    retries: retries.attempts,
+                    retry_on: on.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect(),
+                })
+            }
+            Action::Redirect { status, to } => ExplainedAction::Redirect {
+                status: *status,
+                location: text(&render(to, values)?),
+            },
+            Action::Respond(fixed) => ExplainedAction::Respond {
+                status: fixed.status,
+                length: fixed.body.len() as u64,
+            },
+            Action::Files { below, .. } => {
+                let below = below.and_then(|index| values.captures.value(index, values.path));
+                ExplainedAction::Files {
+                    path: text(below.unwrap_or(values.path)),
+                }
+            }
+        })
+    }
+}
+
+/// The request as the codec sees it.
+fn parse(question: &Question<'_>, listener: &ListenerPlan) -> Result<RequestHead, ExplainedAnswer> {
+    let mut bytes = format!("{} {} HTTP/1.1\r\n", question.method, question.target).into_bytes();
+    for (name, value) in question.fields {
+        encode::field(&mut bytes, name.as_bytes(), value.as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    let mut request = RequestHead::new();
+    match request.parse(&bytes, &mut 0, &listener.head) {
+        Ok(Parsed::Complete(read)) if read == bytes.len() => Ok(request),
+        Ok(_) => Err(answer(400, "This is not one request head.")),
+        Err(error) => Err(answer(error.status(), error.detail())),
+    }
+}
+
+/// The head as the endpoint gets it.
+fn head(
+    question: &Question<'_>,
+    request: &RequestHead,
+    listener: &ListenerPlan,
+    target: forward::Target<'_>,
+) -> Vec<String> {
+    let sent = request.fields().first(FieldId::XRequestId);
+    let kept = sent.and_then(weir_telemetry::accepted_request_id);
+    let mut out = Vec::new();
+    forward::write_request_head(
+        &mut out,
+        &forward::Outgoing {
+            request,
+            address: &AddressText::new(question.from),
+            trusted: listener.forwarding.trusts(question.from),
+            request_id: kept.map_or(&b"<new>"[..], str::as_bytes),
+            traced: forward::trace_of(request).is_some(),
+            new_trace: || *b"<new>",
+        },
+        listener,
+        target,
+    );
+    let lines = text(&out);
+    lines.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+fn render(template: &Template, values: &Values<'_>) -> Result<Vec<u8>, ExplainedAnswer> {
+    let mut out = Vec::new();
+    match template.render(values, &mut out) {
+        Ok(()) => Ok(out),
+        Err(error) => Err(answer(400, &error.to_string())),
+    }
+}
+
+fn answer(status: u16, detail: &str) -> ExplainedAnswer {
+    ExplainedAnswer {
+        status,
+        detail: detail.to_owned(),
+        allow: None,
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const fn duration(micros: Micros) -> Duration {
+    Duration::from_micros(micros)
+}

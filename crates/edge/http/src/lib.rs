@@ -1,0 +1,31 @@
+//! HTTP in front of services.
+//!
+//! A request's way through the modules, one direction only:
+//!
+//! ```text
+//! server (connection: heads in)  -> exchange (admit, route, act)
+//!   -> reply (answers of our own) | files | proxy (attempts) -> upstream (connections)
+//!   -> wire (bodies both ways)   -> record (metrics, access log)
+//! ```
+//!
+//! [`Plan`] is what the config compiles to, [`Local`] what one worker holds while
+//! it serves. `codec` and `route` are pure: no sockets, no clock.
+
+pub mod codec;
+mod config;
+mod exchange;
+pub mod files;
+mod local;
+mod plan;
+mod proxy;
+mod record;
+pub mod route;
+mod server;
+mod upstream;
+mod wire;
+
+pub use self::{
+    config::{Action, FilesConfig, ForwardedConfig, ForwardedFields, HttpConfig, RedirectConfig, RespondConfig, RetriesConfig, RetryOn, RouteConfig, TimeoutConfig},
+    local::{Local, Shared},
+    plan::{Input, ListenerInput, Plan, ServiceInput},
+};

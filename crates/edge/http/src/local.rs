@@ -1,0 +1,324 @@
+//! What a worker needs to serve HTTP: the plan, connections to endpoints, memory to reuse, logs.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use foldhash::fast::RandomState;
+use weir_net::{Connection, Listening, Protocol, Refusal, Worker, now};
+use weir_service::{Endpoint, EndpointId, IdleLimits, IdlePool, Picked, Picker};
+use weir_telemetry::{
+    AccessLog, EndpointMetrics, HexId, IdSource, LogQueue, Registry, TraceParent,
+};
+
+use crate::{
+    codec::HeadLimits,
+    exchange::Exchange,
+    plan::{ListenerPlan, MOST_IDLE, Plan, RoutePlan, ServicePlan},
+    server,
+    wire::Wire,
+};
+
+/// Exchanges and vectors that are kept for reuse.
+const SPARES: usize = 256;
+/// A vector that grew beyond this is given back to the allocator.
+const KEEP_SCRATCH: usize = 16 * 1024;
+
+/// What the heads of endpoints may be.
+const UPSTREAM_LIMITS: HeadLimits = HeadLimits {
+    max_head: 256 * 1024,
+    max_fields: 512,
+    max_target: 0,
+    max_field: 64 * 1024,
+};
+
+/// A plan as one worker runs it: with this worker's own balancers.
+pub(crate) struct LocalPlan {
+    pub(crate) shared: Arc<Plan>,
+    pickers: Vec<Rc<RefCell<Picker>>>,
+}
+
+/// HTTP on one worker.
+pub struct Local {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) upstream_limits: HeadLimits,
+    pub(crate) log: RefCell<AccessLog>,
+    plan: RefCell<Rc<LocalPlan>>,
+    registry: Registry,
+    pool: RefCell<IdlePool<Wire>>,
+    endpoints: RefCell<HashMap<EndpointId, Arc<EndpointMetrics>, RandomState>>,
+    exchanges: RefCell<Vec<Box<Exchange>>>,
+    scratch: RefCell<Vec<Vec<u8>>>,
+    ids: RefCell<IdSource>,
+    date: RefCell<[u8; 37]>,
+    date_second: Cell<u64>,
+}
+
+/// What every worker's [`Local`] is made of.
+#[derive(Clone)]
+pub struct Shared {
+    /// The plan to start with.
+    pub plan: Arc<Plan>,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// Where access log lines go.
+    pub log: LogQueue,
+    /// Randomness from the operating system, different for every process.
+    pub seed: [u8; 32],
+}
+
+impl LocalPlan {
+    pub(crate) fn listener(&self, index: u16) -> &ListenerPlan {
+        &self.shared.listeners[usize::from(index)]
+    }
+
+    pub(crate) fn route(&self, index: u32) -> &RoutePlan {
+        &self.shared.routes[index as usize]
+    }
+
+    pub(crate) fn service(&self, index: u32) -> &ServicePlan {
+        &self.shared.services[index as usize]
+    }
+
+    /// Chooses an endpoint of a service.
+    pub(crate) fn pick(&self, service: u32, now_ms: u64, exclude: &[EndpointId]) -> Option<Picked> {
+        self.pickers[service as usize]
+            .borrow_mut()
+            .pick(now_ms, exclude)
+    }
+}
+
+impl Local {
+    /// HTTP for `worker`.
+    #[must_use]
+    pub fn new(worker: Rc<Worker>, shared: &Shared) -> Rc<Self> {
+        let mut seed = shared.seed;
+        for (byte, id) in seed.iter_mut().zip((worker.id as u64 + 1).to_le_bytes()) {
+            *byte ^= id;
+        }
+        let mut ids = IdSource::new(seed);
+        let pickers = pickers(&shared.plan, None, &mut ids);
+        let local = Rc::new(Self {
+            plan: RefCell::new(Rc::new(LocalPlan {
+                shared: Arc::clone(&shared.plan),
+                pickers,
+            })),
+            registry: shared.registry.clone(),
+            log: RefCell::new(AccessLog::new(shared.log.clone())),
+            upstream_limits: UPSTREAM_LIMITS,
+            pool: RefCell::new(IdlePool::new(IdleLimits {
+                per_endpoint: usize::MAX,
+                total: MOST_IDLE,
+                idle_timeout: std::time::Duration::from_secs(60),
+            })),
+            endpoints: RefCell::default(),
+            exchanges: RefCell::default(),
+            scratch: RefCell::default(),
+            ids: RefCell::new(ids),
+            date: RefCell::new(*b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
+            date_second: Cell::new(0),
+            worker,
+        });
+        tokio::task::spawn_local(keep_house(Rc::clone(&local)));
+        local
+    }
+
+    /// Switches to another plan. Exchanges under way finish with the one they began with.
+    pub fn publish(&self, plan: &Arc<Plan>) {
+        let old = self.plan();
+        let pickers = pickers(plan, Some(&old), &mut self.ids.borrow_mut());
+        *self.plan.borrow_mut() = Rc::new(LocalPlan {
+            shared: Arc::clone(plan),
+            pickers,
+        });
+        // Connections to endpoints that no service names any more serve nobody.
+        let alive: HashSet<EndpointId> = plan
+            .services
+            .iter()
+            .flat_map(|service| {
+                let set = service.service.endpoints();
+                let ids: Vec<_> = set.all().iter().map(|member| member.endpoint.id()).collect();
+                ids
+            })
+            .collect();
+        self.pool
+            .borrow_mut()
+            .retain_endpoints(|id| alive.contains(&id));
+        self.endpoints
+            .borrow_mut()
+            .retain(|id, _| alive.contains(id));
+        // Idle connections look whether their listener is still there.
+        self.worker.wheel.wake_all();
+    }
+
+    /// The newest plan.
+    #[inline]
+    pub(crate) fn plan(&self) -> Rc<LocalPlan> {
+        Rc::clone(&self.plan.borrow())
+    }
+
+    #[inline]
+    pub(crate) fn is_newest(&self, plan: &Rc<LocalPlan>) -> bool {
+        Rc::ptr_eq(&self.plan.borrow(), plan)
+    }
+
+    /// The metrics of an endpoint.
+    pub(crate) fn endpoint_metrics(
+        &self,
+        plan: &LocalPlan,
+        service: u32,
+        endpoint: &Endpoint,
+    ) -> Arc<EndpointMetrics> {
+        let mut endpoints = self.endpoints.borrow_mut();
+        Arc::clone(endpoints.entry(endpoint.id()).or_insert_with(|| {
+            self.registry
+                .endpoint(&plan.service(service).name, endpoint.label())
+        }))
+    }
+
+    /// An idle connection to this endpoint that is still good.
+    pub(crate) fn take_idle(&self, endpoint: EndpointId) -> Option<Wire> {
+        let mut pool = self.pool.borrow_mut();
+        let now_ms = now() / 1000;
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            let mut wire = pool.take(endpoint, now_ms)?;
+            // Whatever can be read now, the end included, belongs to no request of ours.
+            if let Poll::Pending = wire.poll_fill(&mut cx, &self.worker.buffers) {
+                return Some(wire);
+            }
+            self.worker.buffers.reclaim(&mut wire.input);
+        }
+    }
+
+    pub(crate) fn put_idle(&self, service: &ServicePlan, endpoint: EndpointId, wire: Wire) {
+        if self.worker.draining() {
+            return;
+        }
+        let mut pool = self.pool.borrow_mut();
+        pool.set_limits(service.keepalive);
+        drop(pool.put(endpoint, wire, now() / 1000));
+    }
+
+    /// A clean exchange.
+    #[inline]
+    pub(crate) fn exchange(&self) -> Box<Exchange> {
+        self.exchanges
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(Exchange::new)
+    }
+
+    /// Takes an exchange back.
+    #[inline]
+    pub(crate) fn spare(&self, mut exchange: Box<Exchange>) {
+        let mut exchanges = self.exchanges.borrow_mut();
+        if exchanges.len() < SPARES {
+            exchange.reset();
+            exchanges.push(exchange);
+        }
+    }
+
+    /// An empty vector, with room if one was given back before.
+    #[inline]
+    pub(crate) fn scratch(&self) -> Vec<u8> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a vector back.
+    #[inline]
+    pub(crate) fn reclaim_scratch(&self, mut scratch: Vec<u8>) {
+        let capacity = scratch.capacity();
+        let mut spares = self.scratch.borrow_mut();
+        if capacity > 0 && capacity <= KEEP_SCRATCH && spares.len() < SPARES {
+            scratch.clear();
+            spares.push(scratch);
+        }
+    }
+
+    /// A new request id.
+    pub(crate) fn new_id(&self) -> HexId {
+        self.ids.borrow_mut().next_id()
+    }
+
+    /// A new trace.
+    pub(crate) fn new_trace(&self) -> TraceParent {
+        TraceParent::start(&mut self.ids.borrow_mut(), true)
+    }
+
+    /// Randomness that a client cannot guess.
+    pub(crate) fn random(&self) -> u64 {
+        self.ids.borrow_mut().next_u64()
+    }
+
+    /// Writes the Date field; its text is made once a second.
+    pub(crate) fn write_date(&self, out: &mut Vec<u8>) {
+        let second = self.worker.unix_millis(now()) / 1000;
+        let mut date = self.date.borrow_mut();
+        if self.date_second.replace(second) != second {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(second);
+            let text = httpdate::fmt_http_date(time);
+            if text.len() == 29 {
+                date[6..35].copy_from_slice(text.as_bytes());
+            }
+        }
+        out.extend_from_slice(&*date);
+    }
+}
+
+impl Protocol for Local {
+    fn serve(self: Rc<Self>, connection: Connection) -> impl Future<Output = ()> + 'static {
+        server::serve(self, connection)
+    }
+
+    fn refused(&self, listener: &Listening, refusal: Refusal) {
+        let plan = self.plan();
+        if let Some(index) = plan.shared.listener_index(&listener.key) {
+            let cells = plan.listener(index).metrics.on(self.worker.id);
+            cells.refused.count(match refusal {
+                Refusal::Total => weir_telemetry::Refusal::Limit,
+                Refusal::PerAddress => weir_telemetry::Refusal::PerIp,
+            });
+        }
+    }
+}
+
+/// A balancer per service. A service that is still the same keeps its balancer, and so its place in the turn.
+fn pickers(plan: &Plan, old: Option<&LocalPlan>, ids: &mut IdSource) -> Vec<Rc<RefCell<Picker>>> {
+    let known: HashMap<*const weir_service::Service, &Rc<RefCell<Picker>>> = old
+        .into_iter()
+        .flat_map(|old| &old.pickers)
+        .map(|picker| (Arc::as_ptr(picker.borrow().service()), picker))
+        .collect();
+    plan.services
+        .iter()
+        .map(|service| match known.get(&Arc::as_ptr(&service.service)) {
+            Some(picker) => Rc::clone(picker),
+            None => Rc::new(RefCell::new(Picker::new(
+                Arc::clone(&service.service),
+                ids.next_u64(),
+            ))),
+        })
+        .collect()
+}
+
+/// What has to be done now and then: log lines that wait, connections that waited for too long.
+async fn keep_house(local: Rc<Local>) {
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
+    loop {
+        tick.tick().await;
+        local.log.borrow_mut().tick(Instant::now());
+        local.pool.borrow_mut().evict(now() / 1000);
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.log.borrow_mut().flush();
+    }
+}

@@ -1,0 +1,70 @@
+//! How a listener speaks HTTP.
+
+use std::sync::Arc;
+
+use weir_config::OrOff;
+use weir_net::Micros;
+use weir_telemetry::ListenerMetrics;
+
+use super::forwarding::Forwarding;
+use crate::{codec::HeadLimits, config::HttpConfig, proxy::NEVER};
+
+/// A listener's options, with times in microseconds.
+#[derive(Debug)]
+pub(crate) struct ListenerPlan {
+    pub(crate) name: Arc<str>,
+    pub(crate) head: HeadLimits,
+    pub(crate) first_byte_timeout: Micros,
+    pub(crate) head_timeout: Micros,
+    pub(crate) body_timeout: Micros,
+    pub(crate) send_timeout: Micros,
+    pub(crate) idle_timeout: Micros,
+    pub(crate) tunnel_timeout: Micros,
+    /// Largest request body, unless the route says otherwise.
+    pub(crate) max_body: u64,
+    /// Requests that one connection may carry.
+    pub(crate) keepalive_requests: u32,
+    pub(crate) forwarding: Forwarding,
+    pub(crate) request_id: bool,
+    pub(crate) traceparent: bool,
+    pub(crate) via: bool,
+    pub(crate) metrics: Arc<ListenerMetrics>,
+}
+
+impl ListenerPlan {
+    pub(super) fn compile(name: &str, config: &HttpConfig, metrics: Arc<ListenerMetrics>) -> Self {
+        Self {
+            name: Arc::from(name),
+            head: HeadLimits {
+                max_head: config.max_head.value.as_usize(),
+                max_fields: config.max_fields.as_usize(),
+                max_target: config.max_target.value.as_usize(),
+                max_field: config.max_field.value.as_usize(),
+            },
+            first_byte_timeout: micros(config.first_byte_timeout),
+            head_timeout: micros(config.head_timeout),
+            body_timeout: micros(config.body_timeout),
+            send_timeout: micros(config.send_timeout),
+            idle_timeout: micros(config.idle_timeout),
+            tunnel_timeout: micros(config.tunnel_timeout),
+            max_body: match config.max_body {
+                OrOff::On(size) => size.get(),
+                OrOff::Off => u64::MAX,
+            },
+            keepalive_requests: match config.max_requests {
+                OrOff::On(most) => most.as_u32(),
+                OrOff::Off => u32::MAX,
+            },
+            forwarding: Forwarding::compile(config),
+            request_id: config.request_id,
+            traceparent: config.traceparent,
+            via: config.via,
+            metrics,
+        }
+    }
+}
+
+/// A duration in microseconds, below "never".
+pub(super) fn micros(duration: weir_config::Duration) -> Micros {
+    u64::try_from(duration.get().as_micros()).unwrap_or(NEVER - 1)
+}

@@ -1,0 +1,64 @@
+//! What workers run: compiled from the config, validated, immutable.
+//!
+//! Everything that can be decided once is decided here, so that a request meets
+//! only numbers and bytes. A plan cannot hold an unknown service, a bad regex or a
+//! template with an unknown parameter: [`Plan::compile`] returns all such problems
+//! with the places in the config that they come from, and no plan.
+
+mod compile;
+mod forwarding;
+mod listener;
+mod route;
+
+use std::{collections::HashMap, sync::Arc};
+
+use weir_service::{IdleLimits, Service};
+use weir_telemetry::{RouteMetrics, ServiceMetrics};
+
+pub(crate) use self::{
+    forwarding::AddressText,
+    listener::ListenerPlan,
+    route::{Action, FixedResponse, RoutePlan},
+};
+pub use self::compile::{Input, ListenerInput, ServiceInput};
+use crate::route::RouteTable;
+
+/// Idle connections to all endpoints that one worker keeps at most.
+pub(crate) const MOST_IDLE: usize = 65_536;
+
+/// The HTTP part of a plan.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) table: RouteTable,
+    /// The route of each rule in the table: a route with several hosts has several rules.
+    pub(crate) rule_routes: Vec<u32>,
+    pub(crate) routes: Vec<RoutePlan>,
+    pub(crate) listeners: Vec<ListenerPlan>,
+    pub(crate) services: Vec<ServicePlan>,
+    /// Requests that no route took.
+    pub(crate) unrouted: Arc<RouteMetrics>,
+    listener_keys: HashMap<Arc<str>, u16>,
+}
+
+/// A service as routes use it.
+#[derive(Debug)]
+pub(crate) struct ServicePlan {
+    pub(crate) name: Arc<str>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) metrics: Arc<ServiceMetrics>,
+    /// Idle connections to keep, per worker.
+    pub(crate) keepalive: IdleLimits,
+}
+
+impl Plan {
+    /// Where the listener with these sockets stands in [`Plan::listeners`].
+    pub(crate) fn listener_index(&self, key: &str) -> Option<u16> {
+        self.listener_keys.get(key).copied()
+    }
+
+    /// How many routes there are.
+    #[must_use]
+    pub fn routes(&self) -> usize {
+        self.routes.len()
+    }
+}

@@ -1,0 +1,97 @@
+//! What a route does with a request.
+
+use std::sync::Arc;
+
+use weir_net::Micros;
+use weir_telemetry::RouteMetrics;
+
+use super::ListenerPlan;
+use crate::{files::FilesPlan, route::Template};
+
+/// A route that was matched: what becomes of the request.
+#[derive(Debug)]
+pub(crate) struct RoutePlan {
+    pub(crate) name: Arc<str>,
+    pub(crate) metrics: Arc<RouteMetrics>,
+    /// Largest request body.
+    pub(crate) max_body: MaxBody,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) retries: Retries,
+    pub(crate) action: Action,
+}
+
+/// The largest request body that a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MaxBody {
+    /// What the listener says.
+    Listener,
+    /// This many bytes.
+    Bytes(u64),
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Service {
+        /// Index in [`Plan::services`](super::Plan).
+        service: u32,
+        rewrite: Option<Template>,
+    },
+    Redirect {
+        status: u16,
+        to: Template,
+    },
+    Respond(FixedResponse),
+    Files {
+        plan: FilesPlan,
+        /// The parameter that holds the path below the root, or the whole path.
+        below: Option<usize>,
+    },
+}
+
+/// A response that the config spells out.
+#[derive(Debug)]
+pub(crate) struct FixedResponse {
+    pub(crate) status: u16,
+    /// Field lines with their line ends.
+    pub(crate) fields: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// How long a service may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) total: Micros,
+    pub(crate) connect: Micros,
+    pub(crate) first_byte: Micros,
+    pub(crate) idle: Micros,
+}
+
+/// When a request is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retries {
+    pub(crate) attempts: u32,
+    pub(crate) connect: bool,
+    pub(crate) reset: bool,
+}
+
+impl MaxBody {
+    /// The bound in bytes on this listener.
+    #[inline]
+    pub(crate) fn on(self, listener: &ListenerPlan) -> u64 {
+        match self {
+            Self::Listener => listener.max_body,
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl RoutePlan {
+    /// The service that it leads to, if any.
+    pub(crate) fn service(&self) -> Option<u32> {
+        match self.action {
+            Action::Service { service, .. } => Some(service),
+            _ => None,
+        }
+    }
+}

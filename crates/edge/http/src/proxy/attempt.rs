@@ -1,0 +1,252 @@
+//! One attempt: the request goes out, the answer comes back, both bodies may flow at once.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use weir_net::{Micros, now};
+use weir_telemetry::Reason;
+
+use super::{Deadline, Failure};
+use crate::{
+    codec::{Parsed, Version},
+    exchange::{Exchange, forward},
+    local::Local,
+    plan::{ListenerPlan, RoutePlan},
+    server::Client,
+    upstream::Upstream,
+    wire::{Relay, RelayError, Sink, Waits},
+};
+
+/// Interim answers (1xx) before the final one; more are an attack or a loop.
+const MOST_INTERIM: u32 = 64;
+
+/// What the endpoint answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Headed {
+    /// A final head (200 and up).
+    Final,
+    /// 101, as was asked for.
+    Switching,
+}
+
+/// What an attempt is made under.
+#[derive(Clone, Copy)]
+pub(crate) struct Send<'a> {
+    pub(crate) local: &'a Local,
+    pub(crate) listener: &'a ListenerPlan,
+    pub(crate) route: &'a RoutePlan,
+    /// When the whole exchange must be over.
+    pub(crate) total: Micros,
+}
+
+/// The request's way to the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outgoing {
+    Moving,
+    Sent,
+    /// The endpoint takes no more. It may have answered all the same.
+    Broken,
+}
+
+impl Send<'_> {
+    /// Sends the request and waits for the final head, passing interim ones on.
+    pub(crate) async fn and_await_head(
+        &self,
+        client: &mut Client,
+        exchange: &mut Exchange,
+        up: &mut Upstream,
+        request: &mut Relay,
+    ) -> Result<Headed, Failure> {
+        let worker = &self.local.worker;
+        Client::frame_request(&exchange.request, &mut up.wire);
+        exchange.times.sent = exchange.times.start + exchange.times.connect;
+        let mut deadline = Deadline::new(exchange.times.sent, self.total);
+        let mut outgoing = Outgoing::Moving;
+        let mut interim = 0;
+        poll_fn(|cx| {
+            if outgoing == Outgoing::Moving {
+                match self.poll_request(cx, client, up, request) {
+                    Poll::Ready(Ok(sent)) => outgoing = sent,
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => {}
+                }
+            }
+            loop {
+                match self.parse(client, exchange, up, &mut interim) {
+                    Ok(Some(headed)) => {
+                        exchange.times.first_byte = now();
+                        return Poll::Ready(Ok(headed));
+                    }
+                    Ok(None) => {}
+                    Err(failure) => return Poll::Ready(Err(failure)),
+                }
+                match up.wire.poll_fill(cx, &worker.buffers) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(Failure::Closed)),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::Reset)),
+                    Poll::Pending => break,
+                }
+            }
+            if !client.wire.is_flushed()
+                && let Poll::Ready(Err(_)) = client.wire.poll_flush(cx)
+            {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
+            if outgoing != Outgoing::Moving && client.poll_gone(cx, worker).is_ready() {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
+            let (limit, why) = match outgoing {
+                Outgoing::Moving => self.limit_of_request(request),
+                _ => (self.route.timeouts.first_byte, Reason::FirstByteTimeout),
+            };
+            let moved = up.wire.sent + up.wire.received + client.wire.received;
+            deadline
+                .poll(cx, &client.timer, moved, limit, why)
+                .map(|why| Err(Failure::Timeout(why)))
+        })
+        .await
+    }
+
+    /// Moves the answer's body, and what is left of the request's.
+    pub(crate) async fn relay(
+        &self,
+        client: &mut Client,
+        exchange: &mut Exchange,
+        up: &mut Upstream,
+        request: &mut Relay,
+    ) -> Result<(), Failure> {
+        let worker = &self.local.worker;
+        let mut response = Relay::default();
+        let mut deadline = Deadline::new(exchange.times.first_byte, self.total);
+        let mut outgoing = if request.is_done() {
+            Outgoing::Sent
+        } else {
+            Outgoing::Moving
+        };
+        let result = poll_fn(|cx| {
+            if outgoing == Outgoing::Moving {
+                match self.poll_request(cx, client, up, request) {
+                    Poll::Ready(Ok(sent)) => outgoing = sent,
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => {}
+                }
+            }
+            match response.poll(
+                cx,
+                &mut up.wire,
+                &mut client.wire,
+                &worker.buffers,
+                &worker.pipes,
+            ) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(RelayError::Source(error))) => {
+                    return Poll::Ready(Err(Failure::of_response(error)));
+                }
+                Poll::Ready(Err(RelayError::Sink(_))) => {
+                    return Poll::Ready(Err(Failure::ClientGone));
+                }
+                Poll::Pending => {}
+            }
+            let (limit, why) = match response.waits() {
+                Waits::Source => (self.route.timeouts.idle, Reason::IdleTimeout),
+                Waits::Sink => (self.listener.send_timeout, Reason::ClientGone),
+            };
+            let moved = up.wire.received + client.wire.sent + client.wire.received + up.wire.sent;
+            deadline
+                .poll(cx, &client.timer, moved, limit, why)
+                .map(|why| match why {
+                    Reason::ClientGone => Err(Failure::ClientGone),
+                    why => Err(Failure::Timeout(why)),
+                })
+        })
+        .await;
+        exchange.body_out = response.moved;
+        response.reset(&worker.pipes);
+        result
+    }
+
+    /// Moves the request. `Broken` is no failure yet: an answer may be on its way.
+    fn poll_request(
+        &self,
+        cx: &mut Context<'_>,
+        client: &mut Client,
+        up: &mut Upstream,
+        request: &mut Relay,
+    ) -> Poll<Result<Outgoing, Failure>> {
+        let worker = &self.local.worker;
+        let polled = request.poll(
+            cx,
+            &mut client.wire,
+            &mut up.wire,
+            &worker.buffers,
+            &worker.pipes,
+        );
+        if request.moved > self.route.max_body.on(self.listener) {
+            return Poll::Ready(Err(Failure::TooLarge));
+        }
+        polled.map(|result| match result {
+            Ok(()) => Ok(Outgoing::Sent),
+            Err(RelayError::Sink(_)) => {
+                up.wire.forget_staged();
+                Ok(Outgoing::Broken)
+            }
+            Err(RelayError::Source(error)) => Err(Failure::of_request(error)),
+        })
+    }
+
+    fn limit_of_request(&self, request: &Relay) -> (Micros, Reason) {
+        match request.waits() {
+            Waits::Source => (self.listener.body_timeout, Reason::BodyTimeout),
+            Waits::Sink => (self.route.timeouts.idle, Reason::IdleTimeout),
+        }
+    }
+
+    /// Parses heads out of what has been read; interim ones are staged for the client.
+    fn parse(
+        &self,
+        client: &mut Client,
+        exchange: &mut Exchange,
+        up: &mut Upstream,
+        interim: &mut u32,
+    ) -> Result<Option<Headed>, Failure> {
+        let limits = &self.local.upstream_limits;
+        while !up.wire.input.is_empty() {
+            let Parsed::Complete(n) = exchange
+                .response
+                .parse(up.wire.input.unread(), &mut up.wire.scanned, limits)
+                .map_err(Failure::BadResponse)?
+            else {
+                if up.wire.input.room() == 0 {
+                    let size = up.wire.input.len() * 2;
+                    up.wire.input.grow(size.min(limits.max_head + 1));
+                }
+                return Ok(None);
+            };
+            up.wire.consume_head(n);
+            match exchange.response.status() {
+                101 => {
+                    let asked = forward::upgrade(&exchange.request).is_some();
+                    if asked && exchange.response.upgrade().is_some() {
+                        return Ok(Some(Headed::Switching));
+                    }
+                    return Err(Failure::UnexpectedInterim);
+                }
+                100..=199 => {
+                    *interim += 1;
+                    if *interim > MOST_INTERIM {
+                        return Err(Failure::UnexpectedInterim);
+                    }
+                    // RFC 9110, 15.2: not to a client of HTTP/1.0.
+                    if client.version == Version::H11 {
+                        forward::interim_head(client.wire.stage(), &exchange.response);
+                    }
+                    exchange.response.clear();
+                }
+                _ => return Ok(Some(Headed::Final)),
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,294 @@
+//! Passing a request to a service.
+//!
+//! One attempt after another until an endpoint answers or no attempt is safe any
+//! more: while nothing was sent another endpoint may be tried whatever the method;
+//! once bytes went out, only requests that may be repeated (RFC 9110, 9.2.2) and
+//! that had no body to lose.
+
+mod attempt;
+mod deadline;
+mod failure;
+
+pub(crate) use self::deadline::{Deadline, NEVER};
+
+use std::rc::Rc;
+
+use weir_net::now;
+use weir_service::EndpointId;
+use weir_telemetry::Reason;
+
+use self::{
+    attempt::{Headed, Send},
+    failure::Failure,
+};
+use crate::{
+    codec::{BodyLength, Method, Version},
+    exchange::{Answer, Exchange, Next, forward, reply},
+    local::{Local, LocalPlan},
+    plan::{ListenerPlan, RoutePlan},
+    route::Template,
+    server::Client,
+    upstream::{self, Upstream},
+    wire::{Framing, Relay},
+};
+
+/// More endpoints than this are never tried for one request.
+const MOST_ATTEMPTS: u8 = 8;
+
+/// Serves the request by an endpoint of the service at `service`.
+pub(crate) async fn run(
+    local: &Local,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    plan: &Rc<LocalPlan>,
+    route: &RoutePlan,
+    service: u32,
+    rewrite: Option<&Template>,
+) -> Next {
+    let listener = plan.listener(client.listener_index);
+    let mut head = local.scratch();
+    if !write_head(&mut head, local, client, exchange, listener, rewrite) {
+        local.reclaim_scratch(head);
+        let refusal = exchange.bad_path();
+        return fail(local, client, exchange, listener, refusal).await;
+    }
+
+    let mut exclude: Vec<EndpointId> = Vec::new();
+    let mut last = Answer::new(503, Reason::NoEndpoint);
+    let mut fresh = false;
+    let total = exchange.times.start.saturating_add(route.timeouts.total);
+    let next = loop {
+        let Some(picked) = plan.pick(service, now() / 1000, &exclude) else {
+            plan.service(service).metrics.on(local.worker.id).no_endpoint.inc();
+            break fail(local, client, exchange, listener, last).await;
+        };
+        let id = picked.endpoint().id();
+        exchange.attempts = exchange.attempts.saturating_add(1);
+        exchange.endpoint = Some(std::sync::Arc::clone(picked.endpoint()));
+        if exchange.attempts > 1 {
+            plan.service(service).metrics.on(local.worker.id).retries.inc();
+        }
+        let idle = if fresh { None } else { local.take_idle(id) };
+        exchange.reused = idle.is_some();
+        let wire = match idle {
+            Some(wire) => wire,
+            None => {
+                match upstream::connect(local, client, exchange, route, total).await {
+                    Ok(wire) => {
+                        let metrics = local.endpoint_metrics(plan, service, picked.endpoint());
+                        metrics.on(local.worker.id).connects.inc();
+                        wire
+                    }
+                    Err(reason) => {
+                        let metrics = local.endpoint_metrics(plan, service, picked.endpoint());
+                        metrics.on(local.worker.id).connect_failures.inc();
+                        let status = if matches!(reason, Reason::ConnectTimeout | Reason::TotalTimeout) { 504 } else { 502 };
+                        last = Answer::new(status, reason);
+                        exclude.push(id);
+                        // Nothing was sent: any request may be tried elsewhere.
+                        if may_try_again(route.retries.connect, exchange, route, total) {
+                            continue;
+                        }
+                        break fail(local, client, exchange, listener, last).await;
+                    }
+                }
+            }
+        };
+        let mut up = Upstream::new(wire, picked, service);
+        up.wire.stage().extend_from_slice(&head);
+        let before = up.wire.received;
+        let mut request = Relay::default();
+        let send = Send {
+            local,
+            listener,
+            route,
+            total,
+        };
+        let failure = match send.and_await_head(client, exchange, &mut up, &mut request).await {
+            Ok(Headed::Final) => {
+                break answer(&send, client, exchange, up, request).await;
+            }
+            Ok(Headed::Switching) => break switch(&send, client, exchange, up).await,
+            Err(failure) => failure,
+        };
+        request.reset(&local.worker.pipes);
+        let silent = up.wire.received == before;
+        note_failure(local, plan, exchange, service, &failure);
+        drop(up);
+        last = failure.answer();
+        exchange.rule = failure.rule();
+        let repeatable = silent && failure.is_lost_connection() && may_repeat(exchange, client);
+        if repeatable && exchange.reused && !fresh {
+            // The endpoint closed an idle connection just as we used it. Its own fresh connection comes first.
+            fresh = true;
+            exchange.attempts -= 1;
+            continue;
+        }
+        exclude.push(id);
+        fresh = false;
+        if repeatable && may_try_again(route.retries.reset, exchange, route, total) {
+            continue;
+        }
+        if failure.is_client_gone() {
+            exchange.status = 499;
+            exchange.reason = Some(Reason::ClientGone);
+            break Next::Abort;
+        }
+        break fail(local, client, exchange, listener, last).await;
+    };
+    local.reclaim_scratch(head);
+    next
+}
+
+/// The head as every attempt sends it. False if the rewritten path would be a trap.
+fn write_head(
+    head: &mut Vec<u8>,
+    local: &Local,
+    client: &Client,
+    exchange: &mut Exchange,
+    listener: &ListenerPlan,
+    rewrite: Option<&Template>,
+) -> bool {
+    let mut rewritten = std::mem::take(&mut exchange.target);
+    let target = match rewrite {
+        None => forward::Target::AsReceived {
+            path: exchange.path(),
+            query: exchange.request.query(),
+        },
+        Some(template) => {
+            rewritten.clear();
+            if template.render(&exchange.values(), &mut rewritten).is_err() {
+                exchange.target = rewritten;
+                return false;
+            }
+            forward::Target::Rewritten(&rewritten)
+        }
+    };
+    forward::request_head(head, local, exchange, client, listener, target);
+    exchange.target = rewritten;
+    true
+}
+
+/// Whether the request may be sent twice without harm, and still can be.
+fn may_repeat(exchange: &Exchange, client: &Client) -> bool {
+    let idempotent = matches!(
+        exchange.request.method(),
+        Method::Get | Method::Head | Method::Options | Method::Put | Method::Delete | Method::Trace
+    );
+    idempotent && exchange.request.body() == BodyLength::None && client.wire.is_flushed()
+}
+
+fn may_try_again(on: bool, exchange: &Exchange, route: &RoutePlan, total: u64) -> bool {
+    on && u32::from(exchange.attempts) <= route.retries.attempts
+        && exchange.attempts < MOST_ATTEMPTS
+        && now() < total
+}
+
+async fn fail(
+    local: &Local,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    listener: &ListenerPlan,
+    answer: Answer,
+) -> Next {
+    reply::error(local, client, exchange, listener, answer, None).await
+}
+
+/// Counts what went wrong where it belongs.
+fn note_failure(
+    local: &Local,
+    plan: &LocalPlan,
+    exchange: &Exchange,
+    service: u32,
+    failure: &Failure,
+) {
+    let Some(endpoint) = &exchange.endpoint else {
+        return;
+    };
+    let metrics = local.endpoint_metrics(plan, service, endpoint);
+    let cells = metrics.on(local.worker.id);
+    match failure {
+        Failure::Closed | Failure::Reset => cells.resets.inc(),
+        Failure::BadResponse(_) => cells.bad_responses.inc(),
+        _ => {}
+    }
+}
+
+/// The endpoint's final head is here: pass it on, and then the body.
+async fn answer(
+    send: &Send<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    mut up: Upstream,
+    mut request: Relay,
+) -> Next {
+    let Send { local, listener, .. } = *send;
+    let response = &exchange.response;
+    let length = response.body(exchange.request.method());
+    let delimited = match length {
+        BodyLength::None | BodyLength::Length(_) => forward::Delimited::AsReceived,
+        BodyLength::Chunked | BodyLength::UntilClose if client.version == Version::H11 => {
+            forward::Delimited::Chunked
+        }
+        BodyLength::Chunked | BodyLength::UntilClose => forward::Delimited::ByClose,
+    };
+    up.wire.expect_body(length);
+    let keep = request.is_done()
+        && delimited != forward::Delimited::ByClose
+        && client.may_keep(local, exchange, listener);
+    exchange.status = response.status();
+    client.wire.frame(if delimited == forward::Delimited::Chunked {
+        Framing::Chunked
+    } else {
+        Framing::Identity
+    });
+    forward::response_head(
+        client.wire.stage(),
+        local,
+        &exchange.response,
+        client.version,
+        delimited,
+        keep,
+    );
+    let outcome = send.relay(client, exchange, &mut up, &mut request).await;
+    let request_done = request.is_done();
+    exchange.body_in = request.moved;
+    request.reset(&local.worker.pipes);
+    match outcome {
+        Ok(()) => {
+            if request_done && exchange.response.keep_alive() {
+                up.recycle(local, client.plan());
+            }
+            if keep {
+                Next::KeepAlive
+            } else if request_done && client.wire.input.is_empty() {
+                Next::Close
+            } else {
+                Next::Linger
+            }
+        }
+        Err(failure) => {
+            exchange.reason = Some(failure.answer().reason);
+            exchange.rule = failure.rule();
+            note_failure(local, client.plan(), exchange, up.service, &failure);
+            Next::Abort
+        }
+    }
+}
+
+/// The endpoint agreed to another protocol.
+async fn switch(
+    send: &Send<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    up: Upstream,
+) -> Next {
+    let upgrade = exchange.response.upgrade().unwrap_or_default();
+    exchange.status = 101;
+    forward::switching_head(client.wire.stage(), &exchange.response, upgrade);
+    if reply::flush(client, send.listener).await.is_err() {
+        exchange.reason = Some(Reason::ClientGone);
+        return Next::Abort;
+    }
+    Next::Tunnel(Box::new(up))
+}

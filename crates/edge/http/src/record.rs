@@ -1,0 +1,122 @@
+//! The end of an exchange: counted and logged.
+
+use std::time::Duration;
+
+use weir_net::now;
+use weir_telemetry::{AccessRecord, Reason};
+
+use crate::{
+    codec::{FieldId, Version},
+    exchange::Exchange,
+    local::Local,
+    server::Client,
+};
+
+/// Counts and logs a finished exchange.
+pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) {
+    let end = now();
+    let (received, sent) = client.uncounted();
+    let client = &*client;
+    let plan = client.plan();
+    let duration = end.saturating_sub(exchange.times.start);
+    let worker = local.worker.id;
+
+    let listener = client.options();
+    let cells = listener.metrics.on(worker);
+    cells.requests.inc();
+    cells.bytes_received.add(received);
+    cells.bytes_sent.add(sent);
+    let route = exchange.route.map(|index| plan.route(index));
+    match (route, exchange.reason) {
+        (Some(route), reason) => {
+            let cells = route.metrics.on(worker);
+            cells.requests.count(exchange.status);
+            cells.duration.record(Duration::from_micros(duration));
+            if let Some(reason) = reason {
+                cells.failures.count(reason);
+            }
+        }
+        (None, reason) => {
+            let unrouted = plan.shared.unrouted.on(worker);
+            unrouted.requests.count(exchange.status);
+            unrouted.duration.record(Duration::from_micros(duration));
+            if let Some(reason) = reason {
+                unrouted.failures.count(reason);
+            }
+            if exchange.status >= 400 && reason != Some(Reason::NoRoute) {
+                cells.protocol_errors.count(exchange.status);
+            }
+        }
+    }
+    let service = route.and_then(|route| route.service());
+    if let Some(service) = service {
+        count_service(local, client, exchange, service);
+    }
+
+    let mut log = local.log.borrow_mut();
+    if !log.is_on() {
+        return;
+    }
+    let request = &exchange.request;
+    let fields = request.fields();
+    let trace = exchange.trace.as_ref().map(weir_telemetry::TraceParent::trace_id);
+    let micros = |time: u64| (time > 0).then(|| Duration::from_micros(time));
+    log.write(&AccessRecord {
+        unix_millis: local.worker.unix_millis(exchange.times.start),
+        request_id: std::str::from_utf8(exchange.request_id()).unwrap_or_default(),
+        listener: &listener.name,
+        client: client.address.as_str(),
+        method: request.method_bytes(),
+        host: request.authority(),
+        target: request.target(),
+        protocol: match request.version() {
+            Version::H10 => "HTTP/1.0",
+            Version::H11 => "HTTP/1.1",
+        },
+        route: route.map(|route| &*route.name),
+        service: service.map(|service| &*plan.service(service).name),
+        endpoint: exchange.endpoint.as_ref().map(|endpoint| &**endpoint.label()),
+        status: (exchange.status > 0).then_some(exchange.status),
+        bytes_in: exchange.body_in,
+        bytes_out: exchange.body_out,
+        duration: Duration::from_micros(duration),
+        connect: micros(exchange.times.connect),
+        first_byte: micros(
+            exchange
+                .times
+                .first_byte
+                .saturating_sub(exchange.times.sent),
+        )
+        .filter(|_| exchange.times.first_byte > 0),
+        attempts: u32::from(exchange.attempts),
+        reused: (exchange.attempts > 0).then_some(exchange.reused),
+        user_agent: fields.first(FieldId::UserAgent),
+        referer: fields.first(FieldId::Referer),
+        reason: exchange.reason,
+        rule: (!exchange.rule.is_empty()).then_some(exchange.rule),
+        head: None,
+        trace_id: trace.as_ref().map(weir_telemetry::HexId::as_str),
+    });
+}
+
+fn count_service(local: &Local, client: &Client, exchange: &Exchange, service: u32) {
+    let plan = client.plan();
+    let worker = local.worker.id;
+    let Some(endpoint) = &exchange.endpoint else {
+        return;
+    };
+    let metrics = local.endpoint_metrics(plan, service, endpoint);
+    let endpoint = metrics.on(worker);
+    if exchange.reused {
+        endpoint.reused.inc();
+    }
+    if exchange.times.first_byte > 0 {
+        let status = exchange.response.status();
+        let cells = plan.service(service).metrics.on(worker);
+        cells.requests.count(status);
+        cells.first_byte.record(Duration::from_micros(
+            exchange.times.first_byte - exchange.times.sent,
+        ));
+        endpoint.requests.count(status);
+    }
+}

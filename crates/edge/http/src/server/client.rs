@@ -1,0 +1,294 @@
+//! The client's side of a connection, and how it waits for requests.
+
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use weir_net::{Admission, Connection, Listening, Micros, Timer, Worker, now};
+use weir_telemetry::Reason;
+
+use crate::{
+    codec::{BodyLength, HeadError, Parsed, RequestHead, Version},
+    exchange::{Answer, Exchange},
+    local::{Local, LocalPlan},
+    plan::{AddressText, ListenerPlan},
+    wire::{Framing, Wire},
+};
+
+/// How long a fresh connection may stay silent once its listener closes.
+const LAST_CALL: Micros = 1_000_000;
+
+/// What came of waiting for a request.
+pub(super) enum Heard {
+    /// A head that can be acted upon.
+    Request(Box<Exchange>),
+    /// A head that cannot, and what to say to it.
+    Bad(Box<Exchange>, Answer),
+    /// The connection is over, and there is nobody to tell.
+    End,
+}
+
+/// A client's connection.
+pub(crate) struct Client {
+    pub(crate) wire: Wire,
+    pub(crate) timer: Timer,
+    /// The address as the socket has it.
+    pub(crate) peer: SocketAddr,
+    /// Its text, for header fields and logs.
+    pub(crate) address: AddressText,
+    /// Whether the peer is a proxy that we believe.
+    pub(crate) trusted: bool,
+    /// Index of the listener in the plan of [`plan`](Self::plan).
+    pub(crate) listener_index: u16,
+    /// The version of the request being served.
+    pub(crate) version: Version,
+    /// Requests served.
+    served: u32,
+    /// Bytes received and sent that the metrics know about.
+    counted: (u64, u64),
+    listener: Rc<Listening>,
+    plan: Rc<LocalPlan>,
+    /// The listener closes, and this connection, still silent, was given its last moment.
+    leaving: bool,
+    /// Keeps the connection counted while it lives.
+    _admission: Admission,
+}
+
+impl Client {
+    pub(super) fn new(local: &Local, connection: Connection) -> Self {
+        let Connection {
+            stream,
+            peer,
+            listener,
+            admission,
+        } = connection;
+        let plan = local.plan();
+        let listener_index = plan.shared.listener_index(&listener.key).unwrap_or(0);
+        let options = plan.listener(listener_index);
+        Self {
+            trusted: options.forwarding.trusts(peer.ip()),
+            wire: Wire::new(stream, options.head),
+            timer: local.worker.wheel.timer(),
+            address: AddressText::new(peer.ip()),
+            peer,
+            listener_index,
+            version: Version::H11,
+            served: 0,
+            counted: (0, 0),
+            listener,
+            plan,
+            leaving: false,
+            _admission: admission,
+        }
+    }
+
+    /// The plan that this connection's next request uses.
+    pub(crate) fn plan(&self) -> &Rc<LocalPlan> {
+        &self.plan
+    }
+
+    /// Moves on to the newest plan. A connection whose listener is gone keeps the plan that had it.
+    fn follow(&mut self, local: &Local) {
+        if local.is_newest(&self.plan) {
+            return;
+        }
+        let plan = local.plan();
+        if let Some(index) = plan.shared.listener_index(&self.listener.key) {
+            self.listener_index = index;
+            self.trusted = plan.listener(index).forwarding.trusts(self.peer.ip());
+            self.plan = plan;
+        }
+    }
+
+    /// Waits for a request and parses its head.
+    pub(super) async fn hear(&mut self, local: &Local) -> Heard {
+        let worker = &local.worker;
+        self.begin_waiting(now());
+        let mut exchange: Option<Box<Exchange>> = None;
+        let mut polled = false;
+        let heard = poll_fn(|cx| {
+            loop {
+                if !self.wire.input.is_empty() {
+                    let fresh = exchange.is_none();
+                    let exchange = exchange.get_or_insert_with(|| {
+                        self.follow(local);
+                        local.exchange()
+                    });
+                    match self.parse(exchange) {
+                        Ok(true) => return Poll::Ready(Ok(())),
+                        // From its first byte on, a head must hurry.
+                        Ok(false) if fresh => self.timer.set(now() + self.options().head_timeout),
+                        Ok(false) => {}
+                        Err(error) => return Poll::Ready(Err(Stopped::Bad(error))),
+                    }
+                }
+                match self.wire.poll_fill(cx, &worker.buffers) {
+                    Poll::Ready(Ok(n)) if n > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(Err(Stopped::Ended)),
+                    Poll::Pending => break,
+                }
+            }
+            if !polled {
+                polled = true;
+                self.timer.register(cx);
+                return Poll::Pending;
+            }
+            let time = now();
+            if exchange.is_none() && (worker.draining() || self.listener.closing()) {
+                if self.served > 0 || self.leaving {
+                    return Poll::Ready(Err(Stopped::Ended));
+                }
+                // It has just connected, and its request may be on the way.
+                self.leaving = true;
+                self.timer.set(time + LAST_CALL);
+            }
+            self.timer
+                .poll_expired(cx, time)
+                .map(|()| Err(Stopped::Expired))
+        })
+        .await;
+        let Some(mut exchange) = exchange else {
+            return Heard::End;
+        };
+        match heard {
+            Ok(()) => {
+                self.begin(&mut exchange);
+                Heard::Request(exchange)
+            }
+            Err(Stopped::Bad(error)) => {
+                exchange.rule = error.reason();
+                exchange.detail = error.detail();
+                let answer = Answer::closing(error.status(), reason_of(error));
+                Heard::Bad(exchange, answer)
+            }
+            Err(Stopped::Expired) => {
+                Heard::Bad(exchange, Answer::closing(408, Reason::HeadTimeout))
+            }
+            Err(Stopped::Ended) => {
+                local.spare(exchange);
+                Heard::End
+            }
+        }
+    }
+
+    /// The options of the listener that this connection came in on.
+    pub(crate) fn options(&self) -> &ListenerPlan {
+        self.plan.listener(self.listener_index)
+    }
+
+    fn begin_waiting(&mut self, time: Micros) {
+        let options = self.options();
+        let limit = if self.served == 0 {
+            options.first_byte_timeout
+        } else {
+            options.idle_timeout
+        };
+        self.timer.set(time.saturating_add(limit));
+    }
+
+    /// Whether a whole head was there; it is then in `exchange`.
+    fn parse(&mut self, exchange: &mut Exchange) -> Result<bool, HeadError> {
+        let limits = &self.plan.listener(self.listener_index).head;
+        match exchange
+            .request
+            .parse(self.wire.input.unread(), &mut self.wire.scanned, limits)?
+        {
+            Parsed::Complete(n) => {
+                self.wire.consume_head(n);
+                Ok(true)
+            }
+            Parsed::Partial => {
+                if self.wire.input.room() == 0 {
+                    let size = self.wire.input.len() * 2;
+                    self.wire.input.grow(size.min(limits.max_head + 2));
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// A request begins.
+    fn begin(&mut self, exchange: &mut Exchange) {
+        self.served = self.served.saturating_add(1);
+        self.version = exchange.request.version();
+        self.wire.expect_body(exchange.request.body());
+        exchange.times.start = now();
+    }
+
+    /// How the endpoint gets this request's body.
+    pub(crate) fn frame_request(request: &RequestHead, up: &mut Wire) {
+        up.frame(match request.body() {
+            BodyLength::Chunked => Framing::Chunked,
+            _ => Framing::Identity,
+        });
+    }
+
+    /// Whether the client and we would go on after this exchange.
+    pub(crate) fn may_keep(
+        &self,
+        local: &Local,
+        exchange: &Exchange,
+        listener: &ListenerPlan,
+    ) -> bool {
+        exchange.request.keep_alive()
+            && !self.wire.ended
+            && self.served < listener.keepalive_requests
+            && !local.worker.draining()
+            && !self.listener.closing()
+    }
+
+    /// Ready if the client has gone. It may send its next request meanwhile, and it
+    /// may end its own direction and still wait for the answer (RFC 9112, 9.6).
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<()> {
+        while !self.wire.ended && !self.wire.input.is_held() {
+            match self.wire.poll_fill(cx, &worker.buffers) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Bytes received and sent since the last call.
+    pub(crate) fn uncounted(&mut self) -> (u64, u64) {
+        let now = (self.wire.received, self.wire.sent);
+        let before = std::mem::replace(&mut self.counted, now);
+        (now.0 - before.0, now.1 - before.1)
+    }
+
+    /// Gives back what an idle connection does not need.
+    pub(super) fn settle(&mut self, local: &Local) {
+        local.worker.buffers.reclaim_if_empty(&mut self.wire.input);
+        if self.wire.is_flushed() {
+            local.reclaim_scratch(self.wire.take_stage());
+        }
+    }
+
+    /// The connection is over.
+    pub(super) fn close(mut self, local: &Local) {
+        local.worker.buffers.reclaim(&mut self.wire.input);
+        self.settle(local);
+    }
+}
+
+/// Why no head came.
+enum Stopped {
+    Bad(HeadError),
+    Ended,
+    Expired,
+}
+
+const fn reason_of(error: HeadError) -> Reason {
+    match error.status() {
+        414 => Reason::TargetTooLong,
+        417 => Reason::ExpectationFailed,
+        431 => Reason::HeadTooLarge,
+        501 => Reason::UnsupportedMethod,
+        505 => Reason::UnsupportedVersion,
+        _ => Reason::BadRequest,
+    }
+}

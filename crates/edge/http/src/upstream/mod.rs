@@ -1,0 +1,133 @@
+//! Connections to endpoints: opened, used by one exchange at a time, kept for the next.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::pin,
+    task::Poll,
+};
+
+use tokio::net::TcpStream;
+use weir_net::{Micros, Stream, now};
+use weir_service::Picked;
+use weir_telemetry::Reason;
+
+use crate::{
+    exchange::Exchange,
+    local::{Local, LocalPlan},
+    plan::RoutePlan,
+    proxy::Deadline,
+    server::Client,
+    wire::Wire,
+};
+
+/// A staging vector that grew beyond this is not kept by an idle connection.
+const KEEP_STAGE: usize = 16 * 1024;
+
+/// A connection in use, and the endpoint's count of requests in flight.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) wire: Wire,
+    /// Index of the service in the plan.
+    pub(crate) service: u32,
+    picked: Picked,
+}
+
+impl Upstream {
+    pub(crate) fn new(wire: Wire, picked: Picked, service: u32) -> Self {
+        Self {
+            wire,
+            service,
+            picked,
+        }
+    }
+
+    /// Keeps the connection for the next request, if nothing speaks against it.
+    ///
+    /// Unread bytes do: they would be taken for the beginning of the next answer,
+    /// which is how one user gets to see another's.
+    pub(crate) fn recycle(self, local: &Local, plan: &LocalPlan) {
+        let Self {
+            mut wire,
+            service,
+            picked,
+        } = self;
+        let clean = wire.body_done() && wire.input.is_empty() && !wire.ended && wire.is_flushed();
+        if !clean {
+            return;
+        }
+        picked.endpoint().succeeded();
+        local.worker.buffers.reclaim_if_empty(&mut wire.input);
+        let stage = wire.take_stage();
+        if stage.capacity() <= KEEP_STAGE {
+            wire.lend_stage(stage);
+        }
+        local.put_idle(plan.service(service), picked.endpoint().id(), wire);
+    }
+}
+
+/// Opens a connection to the exchange's endpoint.
+///
+/// # Errors
+/// Why it could not be opened, for the log and for what the client is told.
+pub(crate) async fn connect(
+    local: &Local,
+    client: &Client,
+    exchange: &mut Exchange,
+    route: &RoutePlan,
+    total: Micros,
+) -> Result<Wire, Reason> {
+    let Some(endpoint) = exchange.endpoint.clone() else {
+        return Err(Reason::Internal);
+    };
+    let begun = now();
+    let mut connecting = pin!(TcpStream::connect(endpoint.address()));
+    let mut deadline = Deadline::new(begun, total);
+    let connected = poll_fn(|cx| {
+        if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+            return Poll::Ready(connected.map_err(Some));
+        }
+        deadline
+            .poll(
+                cx,
+                &client.timer,
+                0,
+                route.timeouts.connect,
+                Reason::ConnectTimeout,
+            )
+            .map(|_| Err(None))
+    })
+    .await;
+    let done = now();
+    exchange.times.connect += done - begun;
+    match connected {
+        Ok(socket) => {
+            endpoint.succeeded();
+            Ok(Wire::new(Stream::tcp(socket), local.upstream_limits))
+        }
+        Err(Some(error)) if is_ours(&error) => Err(Reason::ConnectFailed),
+        Err(error) => {
+            endpoint.connect_failed(done / 1000);
+            Err(match error.map(|error| error.kind()) {
+                None | Some(io::ErrorKind::TimedOut) => Reason::ConnectTimeout,
+                Some(io::ErrorKind::ConnectionRefused) => Reason::ConnectRefused,
+                Some(_) => Reason::ConnectFailed,
+            })
+        }
+    }
+}
+
+/// Out of descriptors, ports or memory: no fault of the endpoint's.
+fn is_ours(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let ours = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
+}

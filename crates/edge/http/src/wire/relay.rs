@@ -1,0 +1,179 @@
+//! One body from its source to its sink.
+
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
+
+use weir_net::{Buffers, Pipe, Pipes};
+
+use super::body::{BodyError, Data, Sink, Source};
+
+/// Bodies with at least this much still to come move inside the kernel: below it,
+/// two copies cost less than the extra system calls.
+const SPLICE_FROM: u64 = 128 * 1024;
+
+/// Why a relay stopped early.
+#[derive(Debug)]
+pub(crate) enum RelayError {
+    /// The side it came from.
+    Source(BodyError),
+    /// The side it went to.
+    Sink(io::Error),
+}
+
+/// What a pending relay waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// Bytes from the source.
+    Source,
+    /// Room at the sink.
+    Sink,
+}
+
+/// The state of one direction of an exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Relay {
+    /// Body bytes moved so far.
+    pub(crate) moved: u64,
+    /// What it waited for last.
+    waits: Option<Waits>,
+    /// The source is complete and the end is staged.
+    ended: bool,
+    /// Everything is flushed.
+    done: bool,
+    pipe: Option<Pipe>,
+}
+
+impl Relay {
+    /// Whether the body has arrived in full.
+    #[inline]
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Whether the source was read to its end.
+    #[inline]
+    pub(crate) fn source_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// What a pending relay waits for.
+    #[inline]
+    pub(crate) fn waits(&self) -> Waits {
+        self.waits.unwrap_or(Waits::Source)
+    }
+
+    /// Makes it ready for another body. A pipe that is held goes back to its pool.
+    pub(crate) fn reset(&mut self, pipes: &Pipes) {
+        if let Some(pipe) = self.pipe.take() {
+            pipes.reclaim(pipe);
+        }
+        *self = Self::default();
+    }
+
+    /// Moves what can be moved now. Ready when the body and what was staged before it are written.
+    pub(crate) fn poll<S: Source, K: Sink>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        sink: &mut K,
+        pool: &Buffers,
+        pipes: &Pipes,
+    ) -> Poll<Result<(), RelayError>> {
+        loop {
+            if self.ended {
+                self.waits = Some(Waits::Sink);
+                ready!(sink.poll_flush(cx)).map_err(RelayError::Sink)?;
+                self.done = true;
+                return Poll::Ready(Ok(()));
+            }
+            if self.pipe.is_some() {
+                ready!(self.poll_splice(cx, source, sink, pipes))?;
+                continue;
+            }
+            match source.poll_data(cx, pool) {
+                Poll::Ready(Ok(Data::Ready)) => {
+                    self.waits = Some(Waits::Sink);
+                    let n = ready!(sink.poll_push(cx, source.data())).map_err(RelayError::Sink)?;
+                    source.consume(n);
+                    self.moved += n as u64;
+                    self.consider_splicing(source, sink, pipes);
+                }
+                Poll::Ready(Ok(Data::End)) => {
+                    sink.finish(source.trailers());
+                    self.ended = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(RelayError::Source(error))),
+                Poll::Pending => {
+                    self.waits = Some(Waits::Sink);
+                    ready!(sink.poll_flush(cx)).map_err(RelayError::Sink)?;
+                    self.waits = Some(Waits::Source);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Once the buffered part of a large, plainly framed body is out, the rest goes through a pipe.
+    #[inline]
+    fn consider_splicing<S: Source, K: Sink>(
+        &mut self,
+        source: &mut S,
+        sink: &mut K,
+        pipes: &Pipes,
+    ) {
+        let Some((from, left)) = source.raw() else {
+            return;
+        };
+        if left < SPLICE_FROM {
+            return;
+        }
+        if let Some(to) = sink.raw()
+            && from.can_splice_to(to)
+        {
+            self.pipe = pipes.lend().ok();
+        }
+    }
+
+    /// Fills the pipe, drains it, until the body is through.
+    fn poll_splice<S: Source, K: Sink>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        sink: &mut K,
+        pipes: &Pipes,
+    ) -> Poll<Result<(), RelayError>> {
+        let Some(pipe) = &mut self.pipe else {
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            let left = source.raw().map_or(0, |(_, left)| left);
+            if pipe.held() == 0 && left == 0 {
+                if let Some(pipe) = self.pipe.take() {
+                    pipes.reclaim(pipe);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if pipe.held() == 0
+                && let Some((from, left)) = source.raw()
+            {
+                let limit = usize::try_from(left).map_or(pipe.capacity(), |n| n.min(pipe.capacity()));
+                self.waits = Some(Waits::Source);
+                let n = ready!(from.poll_splice_in(cx, pipe, limit))
+                    .map_err(|error| RelayError::Source(BodyError::Io(error)))?;
+                if n == 0 {
+                    return Poll::Ready(Err(RelayError::Source(BodyError::Truncated)));
+                }
+                source.took_raw(n as u64);
+            }
+            while pipe.held() > 0 {
+                let Some(to) = sink.raw() else { break };
+                self.waits = Some(Waits::Sink);
+                let n = ready!(to.poll_splice_out(cx, pipe)).map_err(RelayError::Sink)?;
+                sink.put_raw(n as u64);
+                self.moved += n as u64;
+            }
+        }
+    }
+}
