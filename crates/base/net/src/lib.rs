@@ -29,5 +29,7 @@ pub use self::{
     splice::{Pipe, Pipes},
     stream::Stream,
     wheel::{Timer, Wheel},
-    worker::{Admission, Connection, Listening, Protocol, Settings, ShutdownReport, Worker, Workers},
+    worker::{
+        Admission, Connection, Listening, Protocol, Settings, ShutdownReport, Worker, Workers,
+    },
 };

@@ -175,9 +175,7 @@ impl Stream {
         match self {
             Self::Tcp(socket) => loop {
                 ready!(socket.poll_write_ready(cx))?;
-                match socket.try_io(tokio::io::Interest::WRITABLE, || {
-                    pipe.drain_to(socket)
-                }) {
+                match socket.try_io(tokio::io::Interest::WRITABLE, || pipe.drain_to(socket)) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     done => return Poll::Ready(done),
                 }

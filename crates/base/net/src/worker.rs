@@ -40,6 +40,10 @@ use crate::{
 const HANDOFF_MARGIN: usize = 2;
 /// How long accepting rests when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Commands that may wait for a worker that is busy.
+const COMMANDS: usize = 64;
+/// Connections that may wait to be taken over; beyond that a worker keeps its own.
+const HANDOVERS: usize = 1024;
 /// Spare pipes a worker keeps for large bodies.
 const SPARE_PIPES: usize = 32;
 
@@ -115,7 +119,7 @@ pub struct Worker {
 struct Shared {
     gate: Arc<Gate>,
     loads: Vec<Arc<CachePadded>>,
-    inboxes: Vec<mpsc::UnboundedSender<Handover>>,
+    inboxes: Vec<mpsc::Sender<Handover>>,
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +131,7 @@ struct CachePadded(AtomicUsize);
 struct Handover {
     socket: StdStream,
     peer: SocketAddr,
-    listener: Arc<str>,
+    key: Arc<str>,
     address: SocketAddr,
     pass: Pass,
 }
@@ -206,7 +210,7 @@ impl Listening {
 /// The worker threads, as the control side sees them.
 #[derive(Debug)]
 pub struct Workers<P> {
-    commands: Vec<mpsc::UnboundedSender<Command<P>>>,
+    commands: Vec<mpsc::Sender<Command<P>>>,
     threads: Vec<thread::JoinHandle<()>>,
     gate: Arc<Gate>,
 }
@@ -241,18 +245,18 @@ impl<P: Protocol> Workers<P> {
     {
         let count = settings.workers.max(1);
         let (inboxes, outboxes): (Vec<_>, Vec<_>) =
-            (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+            (0..count).map(|_| mpsc::channel(HANDOVERS)).unzip();
         let shared = Arc::new(Shared {
             gate: Arc::clone(&gate),
             loads: (0..count).map(|_| Arc::default()).collect(),
             inboxes,
         });
         let build = Arc::new(build);
-        let (started, starts) = std::sync::mpsc::channel::<io::Result<()>>();
+        let (started, starts) = std::sync::mpsc::sync_channel::<io::Result<()>>(count);
         let mut commands = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
         for (id, handovers) in outboxes.into_iter().enumerate() {
-            let (sender, receiver) = mpsc::unbounded_channel();
+            let (sender, receiver) = mpsc::channel(COMMANDS);
             commands.push(sender);
             let (shared, build) = (Arc::clone(&shared), Arc::clone(&build));
             let started = started.clone();
@@ -305,31 +309,33 @@ impl<P: Protocol> Workers<P> {
     }
 
     /// Starts to accept on a bound address.
-    pub fn listen(&self, key: &Arc<str>, bound: BoundListener) {
+    pub async fn listen(&self, key: &Arc<str>, bound: BoundListener) {
         for (commands, socket) in self.commands.iter().zip(bound.sockets) {
-            let _ = commands.send(Command::Listen(Arc::clone(key), bound.address, socket));
+            let command = Command::Listen(Arc::clone(key), bound.address, socket);
+            let _ = commands.send(command).await;
         }
     }
 
     /// Stops accepting on an address; idle connections from it close, the others finish.
-    pub fn close(&self, address: SocketAddr) {
+    pub async fn close(&self, address: SocketAddr) {
         for commands in &self.commands {
-            let _ = commands.send(Command::Close(address));
+            let _ = commands.send(Command::Close(address)).await;
         }
     }
 
     /// Runs `apply` on every worker, between two of its steps.
-    pub fn apply(&self, apply: impl Fn(&Rc<P>) + Clone + Send + 'static) {
+    pub async fn apply(&self, apply: impl Fn(&Rc<P>) + Clone + Send + 'static) {
         for commands in &self.commands {
             let apply = apply.clone();
-            let _ = commands.send(Command::Apply(Box::new(move |protocol| apply(protocol))));
+            let command = Command::Apply(Box::new(move |protocol| apply(protocol)));
+            let _ = commands.send(command).await;
         }
     }
 
     /// Stops accepting, lets what runs finish until `deadline`, then ends the threads.
     pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
         for commands in &self.commands {
-            let _ = commands.send(Command::Drain);
+            let _ = commands.send(Command::Drain).await;
         }
         let until = tokio::time::Instant::now() + deadline;
         while self.gate.open() > 0 && tokio::time::Instant::now() < until {
@@ -337,7 +343,7 @@ impl<P: Protocol> Workers<P> {
         }
         let aborted = self.gate.open();
         for commands in &self.commands {
-            let _ = commands.send(Command::Stop);
+            let _ = commands.send(Command::Stop).await;
         }
         let threads = self.threads;
         let _ = tokio::task::spawn_blocking(move || {
@@ -354,8 +360,8 @@ impl<P: Protocol> Workers<P> {
 async fn run<P: Protocol>(
     worker: Rc<Worker>,
     build: &dyn Fn(Rc<Worker>) -> Rc<P>,
-    mut commands: mpsc::UnboundedReceiver<Command<P>>,
-    mut handovers: mpsc::UnboundedReceiver<Handover>,
+    mut commands: mpsc::Receiver<Command<P>>,
+    mut handovers: mpsc::Receiver<Handover>,
 ) {
     let protocol = build(Rc::clone(&worker));
     tokio::task::spawn_local(Rc::clone(&worker.wheel).run());
@@ -378,9 +384,7 @@ async fn run<P: Protocol>(
     });
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Listen(key, address, socket) => {
-                worker.listen(&protocol, key, address, socket)
-            }
+            Command::Listen(key, address, socket) => worker.listen(&protocol, key, address, socket),
             Command::Close(address) => {
                 if let Some(listening) = worker.listening.borrow_mut().remove(&address) {
                     listening.close();
@@ -444,7 +448,7 @@ impl Worker {
         // like any that was accepted just before.
         let listener = known.unwrap_or_else(|| {
             Rc::new(Listening {
-                key: handover.listener,
+                key: handover.key,
                 address: handover.address,
                 closing: Cell::new(true),
                 wake: Notify::new(),
@@ -487,15 +491,17 @@ impl Worker {
                 return;
             }
         };
-        let Some(other) = self.lighter() else {
+        let inbox = self.lighter().map(|other| &self.shared.inboxes[other]);
+        // A place in the inbox first: once the socket has left this worker there is no way back.
+        let Some(place) = inbox.and_then(|inbox| inbox.try_reserve().ok()) else {
             self.serve(protocol, Rc::clone(listener), socket, peer, pass);
             return;
         };
         if let Ok(socket) = socket.into_std() {
-            let _ = self.shared.inboxes[other].send(Handover {
+            place.send(Handover {
                 socket,
                 peer,
-                listener: Arc::clone(&listener.key),
+                key: Arc::clone(&listener.key),
                 address: listener.address,
                 pass,
             });

@@ -58,7 +58,10 @@ impl Decode for AccessTarget {
             "stdout" => Target::Stdout,
             "stderr" => Target::Stderr,
             "off" => Target::Off,
-            _ => Target::File(path.path().to_owned()),
+            // Absolute, so that it reads back as the same file.
+            _ => Target::File(
+                std::path::absolute(path.path()).unwrap_or_else(|_| path.path().to_owned()),
+            ),
         }))
     }
 

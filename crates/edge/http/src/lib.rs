@@ -25,7 +25,10 @@ mod upstream;
 mod wire;
 
 pub use self::{
-    config::{Action, FilesConfig, ForwardedConfig, ForwardedFields, HttpConfig, RedirectConfig, RespondConfig, RetriesConfig, RetryOn, RouteConfig, TimeoutConfig},
+    config::{
+        Action, FilesConfig, ForwardedConfig, ForwardedFields, HttpConfig, RedirectConfig,
+        RespondConfig, RetriesConfig, RetryOn, RouteConfig, TimeoutConfig,
+    },
     local::{Local, Shared},
     plan::{Input, ListenerInput, Plan, ServiceInput},
 };

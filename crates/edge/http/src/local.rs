@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Instant,
 };
 
@@ -52,6 +52,10 @@ pub struct Local {
     registry: Registry,
     pool: RefCell<IdlePool<Wire>>,
     endpoints: RefCell<HashMap<EndpointId, Arc<EndpointMetrics>, RandomState>>,
+    #[allow(
+        clippy::vec_box,
+        reason = "they move in and out of connections; a box moves cheaply"
+    )]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     scratch: RefCell<Vec<Vec<u8>>>,
     ids: RefCell<IdSource>,
@@ -142,7 +146,11 @@ impl Local {
             .iter()
             .flat_map(|service| {
                 let set = service.service.endpoints();
-                let ids: Vec<_> = set.all().iter().map(|member| member.endpoint.id()).collect();
+                let ids: Vec<_> = set
+                    .all()
+                    .iter()
+                    .map(|member| member.endpoint.id())
+                    .collect();
                 ids
             })
             .collect();
@@ -189,7 +197,7 @@ impl Local {
         loop {
             let mut wire = pool.take(endpoint, now_ms)?;
             // Whatever can be read now, the end included, belongs to no request of ours.
-            if let Poll::Pending = wire.poll_fill(&mut cx, &self.worker.buffers) {
+            if wire.poll_fill(&mut cx, &self.worker.buffers).is_pending() {
                 return Some(wire);
             }
             self.worker.buffers.reclaim(&mut wire.input);

@@ -59,7 +59,10 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) {
     }
     let request = &exchange.request;
     let fields = request.fields();
-    let trace = exchange.trace.as_ref().map(weir_telemetry::TraceParent::trace_id);
+    let trace = exchange
+        .trace
+        .as_ref()
+        .map(weir_telemetry::TraceParent::trace_id);
     let micros = |time: u64| (time > 0).then(|| Duration::from_micros(time));
     log.write(&AccessRecord {
         unix_millis: local.worker.unix_millis(exchange.times.start),
@@ -75,7 +78,10 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) {
         },
         route: route.map(|route| &*route.name),
         service: service.map(|service| &*plan.service(service).name),
-        endpoint: exchange.endpoint.as_ref().map(|endpoint| &**endpoint.label()),
+        endpoint: exchange
+            .endpoint
+            .as_ref()
+            .map(|endpoint| &**endpoint.label()),
         status: (exchange.status > 0).then_some(exchange.status),
         bytes_in: exchange.body_in,
         bytes_out: exchange.body_out,
@@ -94,7 +100,13 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) {
         referer: fields.first(FieldId::Referer),
         reason: exchange.reason,
         rule: (!exchange.rule.is_empty()).then_some(exchange.rule),
-        head: None,
+        head: micros(
+            exchange
+                .times
+                .start
+                .saturating_sub(exchange.times.first_bytes),
+        )
+        .filter(|_| exchange.times.first_bytes > 0),
         trace_id: trace.as_ref().map(weir_telemetry::HexId::as_str),
     });
 }

@@ -44,7 +44,7 @@ const WINDOW: usize = 16;
 ///
 /// Exact up to 16 candidates. Above that a pick looks at 16 in a row from a random one on, because reading the counters of
 /// all, which other processors write to, would cost more than the rest of a request. The best of 16 is as good as the
-/// best of all to within a request: with d choices the gap above the mean is log log n / log d (Mitzenmacher's
+/// best of all to within a request or two: with d choices the gap above the mean is log log n / log d (Mitzenmacher's
 /// survey). Windows that took turns would not do: those that overlap at the wrap would for ever get less than their share.
 #[inline]
 pub(crate) fn least_loaded(

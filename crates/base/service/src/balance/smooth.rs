@@ -204,7 +204,10 @@ mod tests {
                 counts[rotation.next() as usize] += 1;
                 for (count, weight) in counts.iter().zip(&weights) {
                     let due = f64::from(pick) * f64::from(*weight) / f64::from(total);
-                    prop_assert!((f64::from(*count) - due).abs() < 1.0 + 1e-9, "{count} for {due}");
+                    // Nobody is ever a whole turn ahead: the winner's credit was above zero before it paid.
+                    // Behind is another matter: many light peers can hold one up for a little more than a turn.
+                    let ahead = f64::from(*count) - due;
+                    prop_assert!(ahead < 1.0 && ahead > -2.0, "{count} for {due}");
                 }
             }
             prop_assert_eq!(&counts, &weights);

@@ -158,7 +158,7 @@ pub(crate) fn spec(name: &str, targets: &[&str]) -> ServiceSpec {
 pub(crate) fn checked(mut spec: ServiceSpec, kind: CheckKind) -> ServiceSpec {
     let mut health = HealthSpec::new(kind);
     health.interval = Duration::from_millis(20);
-    health.timeout = Duration::from_millis(500);
+    health.timeout = Duration::from_secs(10);
     spec.health = Some(health);
     spec
 }

@@ -82,6 +82,7 @@ fn typical() -> AccessRecord<'static> {
         user_agent: Some(b"curl/8.5.0"),
         referer: Some(b"https://example.com/"),
         reason: Some(Reason::ClientGone),
+        rule: Some("chunk_size"),
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     }
 }
@@ -112,6 +113,7 @@ fn a_full_record_has_every_key() {
         "user_agent": "curl/8.5.0",
         "referer": "https://example.com/",
         "reason": "client_gone",
+        "rule": "chunk_size",
         "trace": "4bf92f3577b34da6a3ce929d0e0e4736",
     });
     assert_eq!(Value::Object(parse(&typical())), expected);

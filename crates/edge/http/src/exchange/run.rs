@@ -4,11 +4,7 @@ use std::rc::Rc;
 
 use weir_telemetry::Reason;
 
-use super::{
-    answer::Answer,
-    file, forward, reply,
-    state::Exchange,
-};
+use super::{answer::Answer, file, forward, reply, state::Exchange};
 use crate::{
     codec::{BodyLength, FieldId, Method, TargetForm},
     local::{Local, LocalPlan},
@@ -72,7 +68,16 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     }
     match &route.action {
         Action::Service { service, rewrite } => {
-            proxy::run(local, client, exchange, &plan, route, *service, rewrite.as_ref()).await
+            proxy::run(
+                local,
+                client,
+                exchange,
+                &plan,
+                route,
+                *service,
+                rewrite.as_ref(),
+            )
+            .await
         }
         Action::Redirect { status, to } => {
             reply::redirect(local, client, exchange, listener, *status, to).await

@@ -15,6 +15,8 @@ use crate::{
 /// When each phase of an exchange was over; zero while it is not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
+    /// The first bytes of a head that did not come whole; zero if it did.
+    pub(crate) first_bytes: Micros,
     /// The head of the request was complete.
     pub(crate) start: Micros,
     /// How long connecting took; zero on a reused connection.

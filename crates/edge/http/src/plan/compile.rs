@@ -188,12 +188,12 @@ fn span_of(route: &RouteConfig, field: &Field, host: usize) -> Option<Span> {
     };
     match field {
         Field::Route => None,
-        Field::Host => Some(route.host.as_ref()?.iter().nth(host)?.span),
+        Field::Host => Some(route.host.as_ref()?.get(host)?.span),
         Field::Path => Some(route.path.as_ref()?.span),
-        Field::Method(at) => Some(route.methods.as_ref()?.iter().nth(*at)?.span),
+        Field::Method(at) => Some(route.methods.as_ref()?.get(*at)?.span),
         Field::Header(name) => pair(&route.headers, name),
         Field::Query(name) => pair(&route.query, name),
-        Field::Listeners => Some(route.listeners.as_ref()?.iter().next()?.span),
+        Field::Listeners => Some(route.listeners.as_ref()?.first()?.span),
     }
 }
 

@@ -15,12 +15,12 @@ use std::{collections::HashMap, sync::Arc};
 use weir_service::{IdleLimits, Service};
 use weir_telemetry::{RouteMetrics, ServiceMetrics};
 
+pub use self::compile::{Input, ListenerInput, ServiceInput};
 pub(crate) use self::{
     forwarding::AddressText,
     listener::ListenerPlan,
     route::{Action, FixedResponse, RoutePlan},
 };
-pub use self::compile::{Input, ListenerInput, ServiceInput};
 use crate::route::RouteTable;
 
 /// Idle connections to all endpoints that one worker keeps at most.

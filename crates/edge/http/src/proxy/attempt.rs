@@ -144,7 +144,7 @@ impl Send<'_> {
                 Poll::Ready(Err(RelayError::Source(error))) => {
                     return Poll::Ready(Err(Failure::of_response(error)));
                 }
-                Poll::Ready(Err(RelayError::Sink(_))) => {
+                Poll::Ready(Err(RelayError::Sink)) => {
                     return Poll::Ready(Err(Failure::ClientGone));
                 }
                 Poll::Pending => {}
@@ -188,7 +188,7 @@ impl Send<'_> {
         }
         polled.map(|result| match result {
             Ok(()) => Ok(Outgoing::Sent),
-            Err(RelayError::Sink(_)) => {
+            Err(RelayError::Sink) => {
                 up.wire.forget_staged();
                 Ok(Outgoing::Broken)
             }

@@ -38,7 +38,7 @@ impl Failure {
     pub(crate) fn of_request(error: BodyError) -> Self {
         match error {
             BodyError::Framing(error) => Self::ClientBody(error),
-            BodyError::Truncated | BodyError::Io(_) => Self::ClientGone,
+            BodyError::Truncated | BodyError::Io => Self::ClientGone,
         }
     }
 
@@ -46,7 +46,7 @@ impl Failure {
     pub(crate) fn of_response(error: BodyError) -> Self {
         match error {
             BodyError::Framing(error) => Self::UpstreamBody(error),
-            BodyError::Truncated | BodyError::Io(_) => Self::Truncated,
+            BodyError::Truncated | BodyError::Io => Self::Truncated,
         }
     }
 

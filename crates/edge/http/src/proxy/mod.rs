@@ -59,14 +59,22 @@ pub(crate) async fn run(
     let total = exchange.times.start.saturating_add(route.timeouts.total);
     let next = loop {
         let Some(picked) = plan.pick(service, now() / 1000, &exclude) else {
-            plan.service(service).metrics.on(local.worker.id).no_endpoint.inc();
+            plan.service(service)
+                .metrics
+                .on(local.worker.id)
+                .no_endpoint
+                .inc();
             break fail(local, client, exchange, listener, last).await;
         };
         let id = picked.endpoint().id();
         exchange.attempts = exchange.attempts.saturating_add(1);
         exchange.endpoint = Some(std::sync::Arc::clone(picked.endpoint()));
         if exchange.attempts > 1 {
-            plan.service(service).metrics.on(local.worker.id).retries.inc();
+            plan.service(service)
+                .metrics
+                .on(local.worker.id)
+                .retries
+                .inc();
         }
         let idle = if fresh { None } else { local.take_idle(id) };
         exchange.reused = idle.is_some();
@@ -82,7 +90,12 @@ pub(crate) async fn run(
                     Err(reason) => {
                         let metrics = local.endpoint_metrics(plan, service, picked.endpoint());
                         metrics.on(local.worker.id).connect_failures.inc();
-                        let status = if matches!(reason, Reason::ConnectTimeout | Reason::TotalTimeout) { 504 } else { 502 };
+                        let status =
+                            if matches!(reason, Reason::ConnectTimeout | Reason::TotalTimeout) {
+                                504
+                            } else {
+                                502
+                            };
                         last = Answer::new(status, reason);
                         exclude.push(id);
                         // Nothing was sent: any request may be tried elsewhere.
@@ -95,6 +108,7 @@ pub(crate) async fn run(
             }
         };
         let mut up = Upstream::new(wire, picked, service);
+        up.wire.lend_stage(local.scratch());
         up.wire.stage().extend_from_slice(&head);
         let before = up.wire.received;
         let mut request = Relay::default();
@@ -104,7 +118,10 @@ pub(crate) async fn run(
             route,
             total,
         };
-        let failure = match send.and_await_head(client, exchange, &mut up, &mut request).await {
+        let failure = match send
+            .and_await_head(client, exchange, &mut up, &mut request)
+            .await
+        {
             Ok(Headed::Final) => {
                 break answer(&send, client, exchange, up, request).await;
             }
@@ -222,7 +239,9 @@ async fn answer(
     mut up: Upstream,
     mut request: Relay,
 ) -> Next {
-    let Send { local, listener, .. } = *send;
+    let Send {
+        local, listener, ..
+    } = *send;
     let response = &exchange.response;
     let length = response.body(exchange.request.method());
     let delimited = match length {
@@ -237,11 +256,13 @@ async fn answer(
         && delimited != forward::Delimited::ByClose
         && client.may_keep(local, exchange, listener);
     exchange.status = response.status();
-    client.wire.frame(if delimited == forward::Delimited::Chunked {
-        Framing::Chunked
-    } else {
-        Framing::Identity
-    });
+    client
+        .wire
+        .frame(if delimited == forward::Delimited::Chunked {
+            Framing::Chunked
+        } else {
+            Framing::Identity
+        });
     forward::response_head(
         client.wire.stage(),
         local,

@@ -120,7 +120,11 @@ impl Client {
                     match self.parse(exchange) {
                         Ok(true) => return Poll::Ready(Ok(())),
                         // From its first byte on, a head must hurry.
-                        Ok(false) if fresh => self.timer.set(now() + self.options().head_timeout),
+                        Ok(false) if fresh => {
+                            let time = now();
+                            exchange.times.first_bytes = time;
+                            self.timer.set(time + self.options().head_timeout);
+                        }
                         Ok(false) => {}
                         Err(error) => return Poll::Ready(Err(Stopped::Bad(error))),
                     }
@@ -155,6 +159,7 @@ impl Client {
         };
         match heard {
             Ok(()) => {
+                self.wire.lend_stage(local.scratch());
                 self.begin(&mut exchange);
                 Heard::Request(exchange)
             }

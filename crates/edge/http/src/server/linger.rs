@@ -18,7 +18,10 @@ const LINGER_BYTES: u64 = 1024 * 1024;
 
 pub(super) async fn linger(local: &Local, client: &mut Client) {
     let worker = &local.worker;
-    if poll_fn(|cx| client.wire.stream.poll_shutdown(cx)).await.is_err() {
+    if poll_fn(|cx| client.wire.stream.poll_shutdown(cx))
+        .await
+        .is_err()
+    {
         return;
     }
     worker.buffers.reclaim(&mut client.wire.input);

@@ -12,7 +12,7 @@ use weir_telemetry::{ListenerCells, Reason};
 pub(crate) use self::client::Client;
 use self::client::Heard;
 use crate::{
-    exchange::{Answer, Next, Exchange, answer, reply, run},
+    exchange::{Answer, Exchange, Next, answer, reply, run},
     local::Local,
     record,
 };

@@ -20,7 +20,12 @@ struct Lane {
     shut: bool,
 }
 
-pub(super) async fn run(local: &Local, client: &mut Client, exchange: &mut Exchange, mut up: Upstream) {
+pub(super) async fn run(
+    local: &Local,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    mut up: Upstream,
+) {
     let worker = &local.worker;
     let plan = Rc::clone(client.plan());
     let idle = plan.listener(client.listener_index).tunnel_timeout;
@@ -43,7 +48,9 @@ pub(super) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
                 }
             }
             // One side said all it had to say: pass that on, the other may still talk.
-            if !lane.shut && let Poll::Ready(done) = to.stream.poll_shutdown(cx) {
+            if !lane.shut
+                && let Poll::Ready(done) = to.stream.poll_shutdown(cx)
+            {
                 lane.shut = true;
                 done.map_err(|_| ())?;
             }

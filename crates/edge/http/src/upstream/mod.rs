@@ -1,11 +1,6 @@
 //! Connections to endpoints: opened, used by one exchange at a time, kept for the next.
 
-use std::{
-    future::poll_fn,
-    io,
-    pin::pin,
-    task::Poll,
-};
+use std::{future::poll_fn, io, pin::pin, task::Poll};
 
 use tokio::net::TcpStream;
 use weir_net::{Micros, Stream, now};
@@ -20,9 +15,6 @@ use crate::{
     server::Client,
     wire::Wire,
 };
-
-/// A staging vector that grew beyond this is not kept by an idle connection.
-const KEEP_STAGE: usize = 16 * 1024;
 
 /// A connection in use, and the endpoint's count of requests in flight.
 #[derive(Debug)]
@@ -58,10 +50,7 @@ impl Upstream {
         }
         picked.endpoint().succeeded();
         local.worker.buffers.reclaim_if_empty(&mut wire.input);
-        let stage = wire.take_stage();
-        if stage.capacity() <= KEEP_STAGE {
-            wire.lend_stage(stage);
-        }
+        local.reclaim_scratch(wire.take_stage());
         local.put_idle(plan.service(service), picked.endpoint().id(), wire);
     }
 }

@@ -26,17 +26,13 @@ pub(crate) enum BodyError {
     /// The framing is broken.
     Framing(ChunkError),
     /// The connection broke.
-    Io(io::Error),
+    Io,
 }
 
 /// Where a body comes from.
 pub(crate) trait Source {
     /// Waits until there is data or the body is complete.
-    fn poll_data(
-        &mut self,
-        cx: &mut Context<'_>,
-        pool: &Buffers,
-    ) -> Poll<Result<Data, BodyError>>;
+    fn poll_data(&mut self, cx: &mut Context<'_>, pool: &Buffers) -> Poll<Result<Data, BodyError>>;
 
     /// Decoded bytes of the body that are here already.
     fn data(&self) -> &[u8];

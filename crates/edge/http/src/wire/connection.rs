@@ -137,28 +137,25 @@ impl Wire {
         self.chunk_left = 0;
     }
 
-    /// Lends a vector to stage in; [`take_stage`](Self::take_stage) gives it back.
+    /// Lends memory to stage in; [`take_stage`](Self::take_stage) gives it back.
     #[inline]
     pub(crate) fn lend_stage(&mut self, stage: Vec<u8>) {
-        debug_assert!(self.staged.is_empty());
+        debug_assert!(self.staged.is_empty() && stage.is_empty());
         self.staged = stage;
-        self.staged_sent = 0;
     }
 
-    /// Takes the staging memory away from an idle connection.
+    /// Takes the staging memory away from an idle connection. What was in it has been written.
     #[inline]
     pub(crate) fn take_stage(&mut self) -> Vec<u8> {
         debug_assert!(self.is_flushed());
         self.staged_sent = 0;
-        std::mem::take(&mut self.staged)
+        let mut stage = std::mem::take(&mut self.staged);
+        stage.clear();
+        stage
     }
 
     /// Writes what is staged and then `data`; returns how much of `data` went out.
-    fn poll_write_with(
-        &mut self,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write_with(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let staged = &self.staged[self.staged_sent..];
             let n = if staged.is_empty() {
@@ -181,11 +178,7 @@ impl Wire {
 }
 
 impl Source for Wire {
-    fn poll_data(
-        &mut self,
-        cx: &mut Context<'_>,
-        pool: &Buffers,
-    ) -> Poll<Result<Data, BodyError>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>, pool: &Buffers) -> Poll<Result<Data, BodyError>> {
         loop {
             if self.run > 0 {
                 return Poll::Ready(Ok(Data::Ready));
@@ -214,7 +207,7 @@ impl Source for Wire {
             if self.input.is_held() && self.input.room() == 0 {
                 self.input.compact();
             }
-            let n = ready!(self.poll_fill(cx, pool)).map_err(BodyError::Io)?;
+            let n = ready!(self.poll_fill(cx, pool)).map_err(|_| BodyError::Io)?;
             if n == 0 && !self.reader.finish() {
                 return Poll::Ready(Err(BodyError::Truncated));
             }

@@ -7,11 +7,11 @@
 //! side. [`Wire`] is both ends for HTTP/1, on the client's side and the server's.
 
 mod body;
-mod relay;
 mod connection;
+mod relay;
 
 pub(crate) use self::{
     body::{BodyError, Data, Sink, Source},
-    relay::{Relay, RelayError, Waits},
     connection::{Framing, Wire},
+    relay::{Relay, RelayError, Waits},
 };

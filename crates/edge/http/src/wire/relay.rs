@@ -1,9 +1,6 @@
 //! One body from its source to its sink.
 
-use std::{
-    io,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use weir_net::{Buffers, Pipe, Pipes};
 
@@ -19,7 +16,7 @@ pub(crate) enum RelayError {
     /// The side it came from.
     Source(BodyError),
     /// The side it went to.
-    Sink(io::Error),
+    Sink,
 }
 
 /// What a pending relay waits for.
@@ -52,12 +49,6 @@ impl Relay {
         self.done
     }
 
-    /// Whether the source was read to its end.
-    #[inline]
-    pub(crate) fn source_ended(&self) -> bool {
-        self.ended
-    }
-
     /// What a pending relay waits for.
     #[inline]
     pub(crate) fn waits(&self) -> Waits {
@@ -84,7 +75,7 @@ impl Relay {
         loop {
             if self.ended {
                 self.waits = Some(Waits::Sink);
-                ready!(sink.poll_flush(cx)).map_err(RelayError::Sink)?;
+                ready!(sink.poll_flush(cx)).map_err(|_| RelayError::Sink)?;
                 self.done = true;
                 return Poll::Ready(Ok(()));
             }
@@ -95,7 +86,8 @@ impl Relay {
             match source.poll_data(cx, pool) {
                 Poll::Ready(Ok(Data::Ready)) => {
                     self.waits = Some(Waits::Sink);
-                    let n = ready!(sink.poll_push(cx, source.data())).map_err(RelayError::Sink)?;
+                    let n =
+                        ready!(sink.poll_push(cx, source.data())).map_err(|_| RelayError::Sink)?;
                     source.consume(n);
                     self.moved += n as u64;
                     self.consider_splicing(source, sink, pipes);
@@ -107,7 +99,7 @@ impl Relay {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(RelayError::Source(error))),
                 Poll::Pending => {
                     self.waits = Some(Waits::Sink);
-                    ready!(sink.poll_flush(cx)).map_err(RelayError::Sink)?;
+                    ready!(sink.poll_flush(cx)).map_err(|_| RelayError::Sink)?;
                     self.waits = Some(Waits::Source);
                     return Poll::Pending;
                 }
@@ -158,10 +150,11 @@ impl Relay {
             if pipe.held() == 0
                 && let Some((from, left)) = source.raw()
             {
-                let limit = usize::try_from(left).map_or(pipe.capacity(), |n| n.min(pipe.capacity()));
+                let capacity = pipe.capacity();
+                let limit = usize::try_from(left).unwrap_or(capacity).min(capacity);
                 self.waits = Some(Waits::Source);
                 let n = ready!(from.poll_splice_in(cx, pipe, limit))
-                    .map_err(|error| RelayError::Source(BodyError::Io(error)))?;
+                    .map_err(|_| RelayError::Source(BodyError::Io))?;
                 if n == 0 {
                     return Poll::Ready(Err(RelayError::Source(BodyError::Truncated)));
                 }
@@ -170,7 +163,7 @@ impl Relay {
             while pipe.held() > 0 {
                 let Some(to) = sink.raw() else { break };
                 self.waits = Some(Waits::Sink);
-                let n = ready!(to.poll_splice_out(cx, pipe)).map_err(RelayError::Sink)?;
+                let n = ready!(to.poll_splice_out(cx, pipe)).map_err(|_| RelayError::Sink)?;
                 sink.put_raw(n as u64);
                 self.moved += n as u64;
             }

@@ -1,0 +1,58 @@
+//! Real servers and clients for Weir's tests; never shipped.
+//!
+//! Tests go through the real binary and real sockets, so this crate starts processes and speaks TCP. Its API blocks:
+//! a test is a plain `#[test]` that reads from top to bottom, and threads play what happens at the same time. Every
+//! wait has a bound, every server stops when its value is dropped, and what a server wrote is printed when its test
+//! panics. The HTTP parser here is its own, so that it cannot share a mistake with Weir's.
+//!
+//! | to have | take |
+//! |---|---|
+//! | Weir itself | [`Weir`], [`run_cli`] |
+//! | endpoints behind it | [`Echo`] (behaves), [`Origin`] (does as its script says), [`Nginx`] |
+//! | clients before it | [`RawClient`], [`curl`], [`Browser`], [`Load`], [`Wrk`] |
+//! | peers beside it | [`Nginx`], [`Haproxy`] |
+//! | what it cost | [`Usage`], [`Histogram`], [`Metrics`] |
+
+mod browser;
+mod cli;
+mod client;
+mod curl;
+mod echo;
+mod haproxy;
+mod histogram;
+mod load;
+mod message;
+mod metrics;
+mod nginx;
+mod origin;
+mod ports;
+mod process;
+mod server;
+mod temp;
+mod template;
+mod usage;
+mod util;
+mod weir;
+mod wire;
+mod wrk;
+
+pub use browser::{Browser, Page};
+pub use cli::{CliOutput, run_cli};
+pub use client::{RawClient, boundaries};
+pub use curl::{CurlOutput, curl};
+pub use echo::Echo;
+pub use haproxy::Haproxy;
+pub use histogram::Histogram;
+pub use load::{Load, LoadError, LoadReport, RunningLoad};
+pub use message::{Headers, Request, Response};
+pub use metrics::{Metrics, Sample};
+pub use nginx::Nginx;
+pub use origin::{Origin, Step, send};
+pub use ports::{free_addr, free_port};
+pub use rustix::process::Signal;
+pub use server::{Launch, Server};
+pub use temp::TempDir;
+pub use usage::Usage;
+pub use util::{find_program, fnv1a, pattern, raise_descriptor_limit, wait_until};
+pub use weir::Weir;
+pub use wrk::{Wrk, WrkReport};

@@ -1,0 +1,98 @@
+//! `setup`: the real servers and clients that tests run against.
+
+use std::process::{Command, Stdio};
+
+use weir_testkit::find_program;
+
+use crate::Result;
+
+/// Programs that tests start, each with the Debian package that has it.
+const NEEDED: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("haproxy", "haproxy"),
+    ("nginx", "nginx"),
+    ("wrk", "wrk"),
+];
+
+/// Installs the packages in `$@`. Debian starts a service once it is installed, unless `policy-rc.d` forbids it: tests
+/// start their own, and nothing may listen on a machine just because it ran them.
+const INSTALL: &str = r#"
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+saved=$policy.before-weir
+restore() {
+    rm -f "$policy"
+    if [ -e "$saved" ]; then mv "$saved" "$policy"; fi
+}
+if [ -e "$policy" ]; then mv "$policy" "$saved"; fi
+trap restore EXIT
+trap 'exit 1' INT TERM
+printf '#!/bin/sh\nexit 101\n' > "$policy"
+chmod 755 "$policy"
+apt-get -q -o DPkg::Lock::Timeout=300 update
+apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
+for service in nginx haproxy; do
+    case " $* " in
+    *" $service "*) if command -v systemctl >/dev/null; then systemctl disable --quiet "$service" || true; fi ;;
+    esac
+done
+"#;
+
+/// Installs what is missing, or says how to.
+pub(crate) fn run() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let by_hand = format!(
+        "missing: {}\ninstall with: apt-get update && apt-get install --no-install-recommends {}",
+        missing
+            .iter()
+            .map(|(program, _)| *program)
+            .collect::<Vec<_>>()
+            .join(", "),
+        packages.join(" "),
+    );
+    let Some(mut command) = privileged_shell() else {
+        return Err(by_hand);
+    };
+    command
+        .args(["-c", INSTALL, "setup"])
+        .args(&packages)
+        .stdin(Stdio::null());
+    eprintln!("installing {}", packages.join(", "));
+    if !command.status().is_ok_and(|status| status.success()) || !self::missing().is_empty() {
+        return Err(format!("the installation failed\n{by_hand}"));
+    }
+    Ok(())
+}
+
+fn missing() -> Vec<(&'static str, &'static str)> {
+    NEEDED
+        .iter()
+        .copied()
+        .filter(|(program, _)| find_program(program).is_none())
+        .collect()
+}
+
+/// A shell with root's rights, where there is apt-get and a way to them that asks no questions.
+fn privileged_shell() -> Option<Command> {
+    find_program("apt-get")?;
+    if rustix::process::geteuid().is_root() {
+        return Some(Command::new("sh"));
+    }
+    let mut probe = Command::new("sudo");
+    probe
+        .args(["-n", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["-n", "sh"]);
+    Some(sudo)
+}
