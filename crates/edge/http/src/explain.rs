@@ -278,7 +278,11 @@ impl Plan {
                     first_byte: duration(timeouts.first_byte),
                     idle: duration(timeouts.idle),
                     retries: retries.attempts,
-                    retry_on: on.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect(),
+                    retry_on: on
+                        .iter()
+                        .filter(|(on, _)| *on)
+                        .map(|(_, word)| *word)
+                        .collect(),
                 })
             }
             Action::Redirect { status, to } => ExplainedAction::Redirect {
@@ -338,7 +342,11 @@ fn head(
         target,
     );
     let lines = text(&out);
-    lines.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    lines
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn render(template: &Template, values: &Values<'_>) -> Result<Vec<u8>, ExplainedAnswer> {

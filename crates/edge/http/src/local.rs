@@ -10,7 +10,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use weir_net::{Connection, Listening, Protocol, Refusal, Worker, now};
+use weir_net::{Connection, Listening, Micros, Protocol, Refusal, Worker, now};
 use weir_service::{Endpoint, EndpointId, IdleLimits, IdlePool, Picked, Picker};
 use weir_telemetry::{
     AccessLog, EndpointMetrics, HexId, IdSource, LogQueue, Registry, TraceParent,
@@ -190,9 +190,9 @@ impl Local {
     }
 
     /// An idle connection to this endpoint that is still good.
-    pub(crate) fn take_idle(&self, endpoint: EndpointId) -> Option<Wire> {
+    pub(crate) fn take_idle(&self, endpoint: EndpointId, time: Micros) -> Option<Wire> {
         let mut pool = self.pool.borrow_mut();
-        let now_ms = now() / 1000;
+        let now_ms = time / 1000;
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             let mut wire = pool.take(endpoint, now_ms)?;
@@ -204,13 +204,19 @@ impl Local {
         }
     }
 
-    pub(crate) fn put_idle(&self, service: &ServicePlan, endpoint: EndpointId, wire: Wire) {
+    pub(crate) fn put_idle(
+        &self,
+        service: &ServicePlan,
+        endpoint: EndpointId,
+        wire: Wire,
+        time: Micros,
+    ) {
         if self.worker.draining() {
             return;
         }
         let mut pool = self.pool.borrow_mut();
         pool.set_limits(service.keepalive);
-        drop(pool.put(endpoint, wire, now() / 1000));
+        drop(pool.put(endpoint, wire, time / 1000));
     }
 
     /// A clean exchange.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_net::now;
+use weir_net::{Micros, now};
 use weir_telemetry::{AccessRecord, Reason};
 
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
     server::Client,
 };
 
-/// Counts and logs a finished exchange.
-pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) {
+/// Counts and logs a finished exchange; returns when that was.
+pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) -> Micros {
     let end = now();
     let (received, sent) = client.uncounted();
     let client = &*client;
@@ -55,7 +55,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) {
 
     let mut log = local.log.borrow_mut();
     if !log.is_on() {
-        return;
+        return end;
     }
     let request = &exchange.request;
     let fields = request.fields();
@@ -109,6 +109,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) {
         .filter(|_| exchange.times.first_bytes > 0),
         trace_id: trace.as_ref().map(weir_telemetry::HexId::as_str),
     });
+    end
 }
 
 fn count_service(local: &Local, client: &Client, exchange: &Exchange, service: u32) {

@@ -4,7 +4,7 @@ use weir_telemetry::TraceParent;
 
 use super::state::Exchange;
 use crate::{
-    codec::{BodyLength, FieldId, RequestHead, ResponseHead, Version, encode},
+    codec::{BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, encode},
     local::Local,
     plan::ListenerPlan,
     server::Client,
@@ -48,10 +48,19 @@ pub(crate) fn upgrade(request: &RequestHead) -> Option<&[u8]> {
     (request.body() == BodyLength::None && !h2c).then_some(upgrade)
 }
 
+/// How many more hops an OPTIONS request may take, if it says so (RFC 9110, 7.6.2). The server where
+/// it reaches zero answers it.
+pub(super) fn hops_left(request: &RequestHead) -> Option<u64> {
+    if request.method() != Method::Options {
+        return None;
+    }
+    let value = request.fields().first(FieldId::MaxForwards)?;
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
 /// Writes the head of the request as the endpoint gets it.
 pub(crate) fn request_head(
     out: &mut Vec<u8>,
-    local: &Local,
     exchange: &Exchange,
     client: &Client,
     listener: &ListenerPlan,
@@ -78,9 +87,14 @@ pub(crate) fn request_head(
     if !expects {
         drop = drop.with(FieldId::Expect);
     }
-    if exchange.trace.is_none() {
-        // RFC: W3C Trace Context 3.3: without a valid traceparent, tracestate says nothing.
+    if exchange.trace_made || exchange.trace.is_none() {
+        // W3C Trace Context, 3.3: without a valid traceparent, tracestate says nothing.
         drop = drop.with(FieldId::Traceparent).with(FieldId::Tracestate);
+    }
+    let hops = hops_left(request);
+    if let Some(hops) = hops {
+        drop = drop.with(FieldId::MaxForwards);
+        encode::number_field(out, b"Max-Forwards", hops.saturating_sub(1));
     }
     let fields = request.fields();
     fields.write_forwarded(out, |field| !drop.has(field.id()));
@@ -94,8 +108,10 @@ pub(crate) fn request_head(
     if listener.request_id && exchange.request_id_len > 0 {
         encode::field(out, b"X-Request-Id", exchange.request_id());
     }
-    if listener.traceparent && exchange.trace.is_none() {
-        encode::field(out, b"traceparent", local.new_trace().as_bytes());
+    if exchange.trace_made
+        && let Some(trace) = &exchange.trace
+    {
+        encode::field(out, b"traceparent", trace.as_bytes());
     }
     if listener.via {
         out.extend_from_slice(match request.version() {

@@ -39,7 +39,9 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     if let Some(refusal) = admit(exchange) {
         return reply::error(local, client, exchange, listener, refusal, None).await;
     }
-    if exchange.request.form() == TargetForm::Asterisk {
+    if exchange.request.form() == TargetForm::Asterisk
+        || forward::hops_left(&exchange.request) == Some(0)
+    {
         return reply::options(local, client, exchange, listener).await;
     }
     let route = match find(&plan, client, exchange) {
@@ -103,6 +105,10 @@ fn identify(local: &Local, exchange: &mut Exchange, listener: &ListenerPlan) {
         }
     }
     exchange.trace = forward::trace_of(&exchange.request);
+    if exchange.trace.is_none() && listener.traceparent {
+        exchange.trace = Some(local.new_trace());
+        exchange.trace_made = true;
+    }
 }
 
 /// What can be refused before anything is looked up.

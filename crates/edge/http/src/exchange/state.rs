@@ -46,6 +46,8 @@ pub(crate) struct Exchange {
     pub(crate) request_id: [u8; 128],
     pub(crate) request_id_len: u8,
     pub(crate) trace: Option<TraceParent>,
+    /// The client sent none that is valid; Weir began it.
+    pub(crate) trace_made: bool,
     pub(crate) times: Times,
     /// The status that the client got; zero if none.
     pub(crate) status: u16,
@@ -78,6 +80,7 @@ impl Exchange {
             request_id: [0; 128],
             request_id_len: 0,
             trace: None,
+            trace_made: false,
             times: Times::default(),
             status: 0,
             reason: None,
@@ -99,6 +102,7 @@ impl Exchange {
         self.endpoint = None;
         self.request_id_len = 0;
         self.trace = None;
+        self.trace_made = false;
         self.times = Times::default();
         self.status = 0;
         self.reason = None;

@@ -11,7 +11,7 @@ mod failure;
 
 pub(crate) use self::deadline::{Deadline, NEVER};
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use weir_net::now;
 use weir_service::EndpointId;
@@ -46,70 +46,57 @@ pub(crate) async fn run(
     rewrite: Option<&Template>,
 ) -> Next {
     let listener = plan.listener(client.listener_index);
-    let mut head = local.scratch();
-    if !write_head(&mut head, local, client, exchange, listener, rewrite) {
-        local.reclaim_scratch(head);
-        let refusal = exchange.bad_path();
-        return fail(local, client, exchange, listener, refusal).await;
-    }
-
     let mut exclude: Vec<EndpointId> = Vec::new();
     let mut last = Answer::new(503, Reason::NoEndpoint);
     let mut fresh = false;
     let total = exchange.times.start.saturating_add(route.timeouts.total);
-    let next = loop {
-        let Some(picked) = plan.pick(service, now() / 1000, &exclude) else {
-            plan.service(service)
-                .metrics
-                .on(local.worker.id)
-                .no_endpoint
-                .inc();
-            break fail(local, client, exchange, listener, last).await;
+    loop {
+        let time = if exchange.attempts == 0 {
+            exchange.times.start
+        } else {
+            now()
+        };
+        let Some(picked) = plan.pick(service, time / 1000, &exclude) else {
+            if exclude.is_empty() {
+                let metrics = &plan.service(service).metrics;
+                metrics.on(local.worker.id).no_endpoint.inc();
+            }
+            return fail(local, client, exchange, listener, last).await;
         };
         let id = picked.endpoint().id();
         exchange.attempts = exchange.attempts.saturating_add(1);
-        exchange.endpoint = Some(std::sync::Arc::clone(picked.endpoint()));
+        exchange.endpoint = Some(Arc::clone(picked.endpoint()));
         if exchange.attempts > 1 {
-            plan.service(service)
-                .metrics
-                .on(local.worker.id)
-                .retries
-                .inc();
+            let metrics = &plan.service(service).metrics;
+            metrics.on(local.worker.id).retries.inc();
         }
-        let idle = if fresh { None } else { local.take_idle(id) };
+        let idle = if fresh {
+            None
+        } else {
+            local.take_idle(id, time)
+        };
         exchange.reused = idle.is_some();
         let wire = match idle {
             Some(wire) => wire,
-            None => {
-                match upstream::connect(local, client, exchange, route, total).await {
-                    Ok(wire) => {
-                        let metrics = local.endpoint_metrics(plan, service, picked.endpoint());
-                        metrics.on(local.worker.id).connects.inc();
-                        wire
+            None => match upstream::connect(local, client, exchange, route, service, total).await {
+                Ok(wire) => wire,
+                Err(reason) => {
+                    last = Answer::new(status_of(reason), reason);
+                    exclude.push(id);
+                    // Nothing was sent: any request may be tried elsewhere.
+                    if may_try_again(route.retries.connect, exchange, route, total) {
+                        continue;
                     }
-                    Err(reason) => {
-                        let metrics = local.endpoint_metrics(plan, service, picked.endpoint());
-                        metrics.on(local.worker.id).connect_failures.inc();
-                        let status =
-                            if matches!(reason, Reason::ConnectTimeout | Reason::TotalTimeout) {
-                                504
-                            } else {
-                                502
-                            };
-                        last = Answer::new(status, reason);
-                        exclude.push(id);
-                        // Nothing was sent: any request may be tried elsewhere.
-                        if may_try_again(route.retries.connect, exchange, route, total) {
-                            continue;
-                        }
-                        break fail(local, client, exchange, listener, last).await;
-                    }
+                    return fail(local, client, exchange, listener, last).await;
                 }
-            }
+            },
         };
         let mut up = Upstream::new(wire, picked, service);
         up.wire.lend_stage(local.scratch());
-        up.wire.stage().extend_from_slice(&head);
+        if !write_head(up.wire.stage(), client, exchange, listener, rewrite) {
+            let refusal = exchange.bad_path();
+            return fail(local, client, exchange, listener, refusal).await;
+        }
         let before = up.wire.received;
         let mut request = Relay::default();
         let send = Send {
@@ -122,45 +109,48 @@ pub(crate) async fn run(
             .and_await_head(client, exchange, &mut up, &mut request)
             .await
         {
-            Ok(Headed::Final) => {
-                break answer(&send, client, exchange, up, request).await;
-            }
-            Ok(Headed::Switching) => break switch(&send, client, exchange, up).await,
+            Ok(Headed::Final) => return answer(&send, client, exchange, up, request).await,
+            Ok(Headed::Switching) => return switch(&send, client, exchange, up).await,
             Err(failure) => failure,
         };
+        exchange.body_in = request.moved;
         request.reset(&local.worker.pipes);
         let silent = up.wire.received == before;
-        note_failure(local, plan, exchange, service, &failure);
-        drop(up);
-        last = failure.answer();
-        exchange.rule = failure.rule();
+        up.discard(local);
+        if failure.is_client_gone() {
+            exchange.status = 499;
+            exchange.reason = Some(Reason::ClientGone);
+            return Next::Abort;
+        }
         let repeatable = silent && failure.is_lost_connection() && may_repeat(exchange, client);
-        if repeatable && exchange.reused && !fresh {
-            // The endpoint closed an idle connection just as we used it. Its own fresh connection comes first.
+        if repeatable && exchange.reused {
+            // An endpoint closed an idle connection just as we used it: no attempt, and no fault of anybody's.
+            // From now on only fresh connections, so this happens once.
             fresh = true;
             exchange.attempts -= 1;
             continue;
         }
+        note_failure(local, plan, exchange, service, &failure);
+        last = failure.answer();
+        exchange.rule = failure.rule();
         exclude.push(id);
-        fresh = false;
-        if repeatable && may_try_again(route.retries.reset, exchange, route, total) {
-            continue;
+        if !(repeatable && may_try_again(route.retries.reset, exchange, route, total)) {
+            return fail(local, client, exchange, listener, last).await;
         }
-        if failure.is_client_gone() {
-            exchange.status = 499;
-            exchange.reason = Some(Reason::ClientGone);
-            break Next::Abort;
-        }
-        break fail(local, client, exchange, listener, last).await;
-    };
-    local.reclaim_scratch(head);
-    next
+    }
+}
+
+/// What the client is told when no connection could be opened.
+const fn status_of(reason: Reason) -> u16 {
+    match reason {
+        Reason::ConnectTimeout | Reason::TotalTimeout => 504,
+        _ => 502,
+    }
 }
 
 /// The head as every attempt sends it. False if the rewritten path would be a trap.
 fn write_head(
     head: &mut Vec<u8>,
-    local: &Local,
     client: &Client,
     exchange: &mut Exchange,
     listener: &ListenerPlan,
@@ -181,7 +171,7 @@ fn write_head(
             forward::Target::Rewritten(&rewritten)
         }
     };
-    forward::request_head(head, local, exchange, client, listener, target);
+    forward::request_head(head, exchange, client, listener, target);
     exchange.target = rewritten;
     true
 }
@@ -251,7 +241,7 @@ async fn answer(
         }
         BodyLength::Chunked | BodyLength::UntilClose => forward::Delimited::ByClose,
     };
-    up.wire.expect_body(length);
+    up.wire.expect_message(length, response.fields());
     let keep = request.is_done()
         && delimited != forward::Delimited::ByClose
         && client.may_keep(local, exchange, listener);
@@ -278,7 +268,7 @@ async fn answer(
     match outcome {
         Ok(()) => {
             if request_done && exchange.response.keep_alive() {
-                up.recycle(local, client.plan());
+                up.recycle(local, client.plan(), exchange.times.first_byte);
             }
             if keep {
                 Next::KeepAlive

@@ -45,6 +45,8 @@ pub(crate) struct Client {
     pub(crate) listener_index: u16,
     /// The version of the request being served.
     pub(crate) version: Version,
+    /// When it was accepted, or its last exchange ended.
+    pub(super) idle_since: Micros,
     /// Requests served.
     served: u32,
     /// Bytes received and sent that the metrics know about.
@@ -76,6 +78,7 @@ impl Client {
             peer,
             listener_index,
             version: Version::H11,
+            idle_since: now(),
             served: 0,
             counted: (0, 0),
             listener,
@@ -106,7 +109,7 @@ impl Client {
     /// Waits for a request and parses its head.
     pub(super) async fn hear(&mut self, local: &Local) -> Heard {
         let worker = &local.worker;
-        self.begin_waiting(now());
+        self.begin_waiting();
         let mut exchange: Option<Box<Exchange>> = None;
         let mut polled = false;
         let heard = poll_fn(|cx| {
@@ -184,14 +187,14 @@ impl Client {
         self.plan.listener(self.listener_index)
     }
 
-    fn begin_waiting(&mut self, time: Micros) {
+    fn begin_waiting(&mut self) {
         let options = self.options();
         let limit = if self.served == 0 {
             options.first_byte_timeout
         } else {
             options.idle_timeout
         };
-        self.timer.set(time.saturating_add(limit));
+        self.timer.set(self.idle_since.saturating_add(limit));
     }
 
     /// Whether a whole head was there; it is then in `exchange`.
@@ -219,7 +222,8 @@ impl Client {
     fn begin(&mut self, exchange: &mut Exchange) {
         self.served = self.served.saturating_add(1);
         self.version = exchange.request.version();
-        self.wire.expect_body(exchange.request.body());
+        self.wire
+            .expect_message(exchange.request.body(), exchange.request.fields());
         exchange.times.start = now();
     }
 

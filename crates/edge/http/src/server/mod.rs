@@ -40,7 +40,7 @@ pub(crate) async fn serve(local: Rc<Local>, connection: Connection) {
             }
             next => next,
         };
-        record::finish(local, &mut client, &exchange);
+        client.idle_since = record::finish(local, &mut client, &exchange);
         local.spare(exchange);
         client.settle(local);
         match next {

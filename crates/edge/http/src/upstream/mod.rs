@@ -34,28 +34,36 @@ impl Upstream {
         }
     }
 
+    /// Closes the connection and gives its memory back.
+    pub(crate) fn discard(mut self, local: &Local) {
+        local.worker.buffers.reclaim(&mut self.wire.input);
+        self.wire.forget_staged();
+        local.reclaim_scratch(self.wire.take_stage());
+    }
+
     /// Keeps the connection for the next request, if nothing speaks against it.
     ///
     /// Unread bytes do: they would be taken for the beginning of the next answer,
     /// which is how one user gets to see another's.
-    pub(crate) fn recycle(self, local: &Local, plan: &LocalPlan) {
+    pub(crate) fn recycle(self, local: &Local, plan: &LocalPlan, time: Micros) {
+        let wire = &self.wire;
+        let clean = wire.body_done() && wire.input.is_empty() && !wire.ended && wire.is_flushed();
+        if !clean {
+            return self.discard(local);
+        }
         let Self {
             mut wire,
             service,
             picked,
         } = self;
-        let clean = wire.body_done() && wire.input.is_empty() && !wire.ended && wire.is_flushed();
-        if !clean {
-            return;
-        }
         picked.endpoint().succeeded();
         local.worker.buffers.reclaim_if_empty(&mut wire.input);
         local.reclaim_scratch(wire.take_stage());
-        local.put_idle(plan.service(service), picked.endpoint().id(), wire);
+        local.put_idle(plan.service(service), picked.endpoint().id(), wire, time);
     }
 }
 
-/// Opens a connection to the exchange's endpoint.
+/// Opens a connection to the exchange's endpoint, and counts how that went.
 ///
 /// # Errors
 /// Why it could not be opened, for the log and for what the client is told.
@@ -64,6 +72,7 @@ pub(crate) async fn connect(
     client: &Client,
     exchange: &mut Exchange,
     route: &RoutePlan,
+    service: u32,
     total: Micros,
 ) -> Result<Wire, Reason> {
     let Some(endpoint) = exchange.endpoint.clone() else {
@@ -89,13 +98,17 @@ pub(crate) async fn connect(
     .await;
     let done = now();
     exchange.times.connect += done - begun;
+    let metrics = local.endpoint_metrics(client.plan(), service, &endpoint);
+    let cells = metrics.on(local.worker.id);
     match connected {
         Ok(socket) => {
+            cells.connects.inc();
             endpoint.succeeded();
             Ok(Wire::new(Stream::tcp(socket), local.upstream_limits))
         }
         Err(Some(error)) if is_ours(&error) => Err(Reason::ConnectFailed),
         Err(error) => {
+            cells.connect_failures.inc();
             endpoint.connect_failed(done / 1000);
             Err(match error.map(|error| error.kind()) {
                 None | Some(io::ErrorKind::TimedOut) => Reason::ConnectTimeout,

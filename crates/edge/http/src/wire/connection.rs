@@ -8,7 +8,7 @@ use std::{
 use weir_net::{Buffer, Buffers, Stream};
 
 use super::body::{BodyError, Data, Sink, Source};
-use crate::codec::{BodyLength, BodyReader, Fields, HeadLimits, Run, encode};
+use crate::codec::{BodyLength, BodyReader, FieldId, Fields, HeadLimits, Run, encode};
 
 /// Body bytes up to this many are copied behind a staged head, so that both leave in one plain write.
 const COPY_UP_TO: usize = 4096;
@@ -40,6 +40,8 @@ pub(crate) struct Wire {
     /// The other side has ended its direction.
     pub(crate) ended: bool,
     reader: BodyReader,
+    /// Connection names fields that may stand among the trailers. Such trailers are not forwarded.
+    hop_trailers: bool,
     /// Decoded body bytes at the front of `input`.
     run: usize,
     /// Bytes to be written before any body bytes.
@@ -61,6 +63,7 @@ impl Wire {
             sent: 0,
             ended: false,
             reader: BodyReader::new(limits),
+            hop_trailers: false,
             run: 0,
             staged: Vec::new(),
             staged_sent: 0,
@@ -89,7 +92,14 @@ impl Wire {
         self.scanned = 0;
     }
 
-    /// Says how the body that follows the head is delimited.
+    /// Says how the body that follows the head is delimited. `head` says which trailers are meant for this hop only.
+    #[inline]
+    pub(crate) fn expect_message(&mut self, length: BodyLength, head: &Fields) {
+        self.expect_body(length);
+        self.hop_trailers = length == BodyLength::Chunked && nominates(head);
+    }
+
+    /// As [`expect_message`](Self::expect_message), without a head.
     #[inline]
     pub(crate) fn expect_body(&mut self, length: BodyLength) {
         self.reader.start(length);
@@ -200,6 +210,9 @@ impl Source for Wire {
                     Run::NeedMore { consumed } => self.input.consume(consumed),
                     Run::End { consumed } => {
                         self.input.consume(consumed);
+                        if self.hop_trailers {
+                            self.reader.trailers_mut().clear();
+                        }
                         return Poll::Ready(Ok(Data::End));
                     }
                 }
@@ -306,4 +319,15 @@ impl Sink for Wire {
     fn put_raw(&mut self, n: u64) {
         self.sent += n;
     }
+}
+
+/// Whether Connection names more than how the connection goes on.
+fn nominates(head: &Fields) -> bool {
+    head.all(FieldId::Connection)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|option| {
+            let known: [&[u8]; 5] = [b"", b"close", b"keep-alive", b"upgrade", b"te"];
+            !known.iter().any(|name| option.eq_ignore_ascii_case(name))
+        })
 }
