@@ -173,6 +173,9 @@ impl Plan {
             _ if request.form() == TargetForm::Asterisk => {
                 return Err(answer(204, "OPTIONS * asks about the server as a whole."));
             }
+            _ if forward::hops_left(&request) == Some(0) => {
+                return Err(answer(204, "OPTIONS may go no further: Max-Forwards is 0."));
+            }
             _ => {}
         }
         let mut path = Vec::new();
@@ -327,6 +330,7 @@ fn head(
 ) -> Vec<String> {
     let sent = request.fields().first(FieldId::XRequestId);
     let kept = sent.and_then(weir_telemetry::accepted_request_id);
+    let traced = forward::trace_of(request).is_some();
     let mut out = Vec::new();
     forward::write_request_head(
         &mut out,
@@ -335,8 +339,8 @@ fn head(
             address: &AddressText::new(question.from),
             trusted: listener.forwarding.trusts(question.from),
             request_id: kept.map_or(&b"<new>"[..], str::as_bytes),
-            traced: forward::trace_of(request).is_some(),
-            new_trace: || *b"<new>",
+            traced,
+            new_trace: (listener.traceparent && !traced).then_some(b"<new>"),
         },
         listener,
         target,

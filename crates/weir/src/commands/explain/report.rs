@@ -1,0 +1,302 @@
+//! An explanation as people and machines read it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use weir_config::ByteSize;
+use weir_http::{Decision, ExplainedAction, ExplainedAnswer, ExplainedRoute, ExplainedService};
+use weir_service::{EndpointTarget, ServiceConfig};
+
+use super::Told;
+use super::live::{Live, LiveEndpoint};
+use crate::commands::status::painted;
+use crate::terminal::{Paint, Table};
+
+/// Routes that are shown to people.
+const MOST_STEPS: usize = 8;
+
+pub(super) fn for_people(told: &Told<'_>, live: &Live, paint: Paint) -> String {
+    let arguments = told.arguments;
+    let mut out = format!(
+        "{} {} from {}\n",
+        paint.bold(&arguments.method),
+        paint.bold(&arguments.url),
+        arguments.from
+    );
+    if let Some(guess) = &told.guess {
+        let _ = writeln!(out, "{} {guess}", paint.yellow("note:"));
+    }
+    out.push('\n');
+    let mut table = Table::default();
+    table.row(&[
+        "listener",
+        &format!("{} ({})", told.explanation.listener, told.listener.address),
+    ]);
+    table.row(&["host", &told.host]);
+    if let Some(path) = &told.explanation.normalized {
+        table.row(&[
+            "path",
+            &format!("{path} (normalised; this is what routes and services see)"),
+        ]);
+    }
+    match &told.explanation.decision {
+        Decision::Answered(answer) => add_answer(&mut table, answer),
+        Decision::Routed(route) => add_route(&mut table, route, told),
+    }
+    table.write("", &mut out);
+    write_steps(&mut out, told, paint);
+    if let Decision::Routed(route) = &told.explanation.decision
+        && let ExplainedAction::Service(service) = &route.action
+    {
+        write_service(&mut out, service, told, live, paint);
+    }
+    out
+}
+
+fn add_answer(table: &mut Table, answer: &ExplainedAnswer) {
+    table.row(&[
+        "answer",
+        &format!("{} from Weir itself: {}", answer.status, answer.detail),
+    ]);
+    if let Some(allow) = &answer.allow {
+        table.row(&["allow", allow]);
+    }
+}
+
+fn add_route(table: &mut Table, route: &ExplainedRoute, told: &Told<'_>) {
+    table.row(&["route", &route.name]);
+    for (name, value) in &route.parameters {
+        table.row(&["", &format!("{{{name}}} = {value}")]);
+    }
+    match &route.action {
+        ExplainedAction::Service(service) => {
+            let balance = told
+                .config
+                .services
+                .iter()
+                .find(|(name, _)| name.value.as_str() == service.service);
+            let balance = balance.map_or_else(String::new, |(_, config)| {
+                format!(", balanced by {}", config.balance)
+            });
+            table.row(&["service", &format!("{}{balance}", service.service)]);
+            let timeouts =
+                timeouts(service).map(|(name, limit)| format!("{name} {}", shown(limit)));
+            table.row(&["timeouts", &timeouts.join(", ")]);
+            table.row(&["retries", &retries(service)]);
+        }
+        ExplainedAction::Redirect { status, location } => {
+            table.row(&["redirect", &format!("{status} to {location}")]);
+        }
+        ExplainedAction::Respond { status, length } => {
+            table.row(&[
+                "respond",
+                &format!("{status} with a body of {length} bytes"),
+            ]);
+        }
+        ExplainedAction::Files { path } => table.row(&["file", path]),
+    }
+    let max_body = route.max_body.map_or_else(
+        || "of any size".to_owned(),
+        |bytes| format!("up to {}", ByteSize::bytes(bytes)),
+    );
+    table.row(&["body", &max_body]);
+}
+
+fn retries(service: &ExplainedService) -> String {
+    match (service.retries, service.retry_on.as_slice()) {
+        (0, _) | (_, []) => "none".to_owned(),
+        (count, on) => format!("up to {count}, after {}", on.join(" or ")),
+    }
+}
+
+fn write_steps(out: &mut String, told: &Told<'_>, paint: Paint) {
+    let steps = &told.explanation.steps;
+    if steps.is_empty() {
+        return;
+    }
+    out.push_str("\nroutes, the most specific first\n");
+    let mut table = Table::default();
+    for step in steps.iter().take(MOST_STEPS) {
+        let verdict = step.verdict.to_string();
+        let chosen = step.verdict == weir_http::route::Verdict::Chosen;
+        let painted = if chosen {
+            paint.green(&verdict)
+        } else {
+            paint.dim(&verdict)
+        };
+        table.painted(vec![
+            (step.route.clone(), step.route.clone()),
+            (verdict, painted),
+        ]);
+    }
+    table.write("  ", out);
+    if steps.len() > MOST_STEPS {
+        let _ = writeln!(
+            out,
+            "  ... and {} more that do not match",
+            steps.len() - MOST_STEPS
+        );
+    }
+}
+
+fn write_service(
+    out: &mut String,
+    service: &ExplainedService,
+    told: &Told<'_>,
+    live: &Live,
+    paint: Paint,
+) {
+    match live.endpoints(&service.service) {
+        Some(endpoints) => {
+            out.push_str("\nendpoints, as the running Weir sees them\n");
+            let mut table = Table::default();
+            for LiveEndpoint {
+                address,
+                state,
+                reason,
+            } in endpoints
+            {
+                let reason = reason.unwrap_or_default().to_owned();
+                let address = address.to_owned();
+                table.painted(vec![
+                    (address.clone(), address),
+                    (state.to_owned(), painted(state, paint)),
+                    (reason.clone(), reason),
+                ]);
+            }
+            table.write("  ", out);
+        }
+        None => {
+            out.push_str("\nendpoints, from the config alone: no running Weir tells their state\n");
+            let mut table = Table::default();
+            for (address, weight) in configured(&service.service, told) {
+                table.row(&[&address, &format!("weight {weight}")]);
+            }
+            table.write("  ", out);
+        }
+    }
+    out.push_str("\nthe endpoint gets\n");
+    for line in &service.head {
+        let _ = writeln!(out, "  {line}");
+    }
+}
+
+pub(super) fn for_machines(told: &Told<'_>, live: &Live) -> Json {
+    let explanation = &told.explanation;
+    let steps = explanation.steps.iter();
+    let steps: Vec<Json> = steps
+        .map(|step| json!({ "route": step.route, "verdict": step.verdict.to_string() }))
+        .collect();
+    let mut json = json!({
+        "request": {
+            "method": told.arguments.method,
+            "url": told.arguments.url,
+            "host": told.host,
+            "from": told.arguments.from.to_string(),
+        },
+        "listener": explanation.listener,
+        "note": told.guess,
+        "normalized_path": explanation.normalized,
+        "steps": steps,
+    });
+    match &explanation.decision {
+        Decision::Answered(answer) => {
+            json["answer"] =
+                json!({ "status": answer.status, "detail": answer.detail, "allow": answer.allow });
+        }
+        Decision::Routed(route) => json["route"] = route_for_machines(route, told, live),
+    }
+    json
+}
+
+fn route_for_machines(route: &ExplainedRoute, told: &Told<'_>, live: &Live) -> Json {
+    let parameters: serde_json::Map<String, Json> = route
+        .parameters
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
+    let mut json =
+        json!({ "name": route.name, "parameters": parameters, "max_body": route.max_body });
+    match &route.action {
+        ExplainedAction::Service(service) => {
+            json["service"] = service_for_machines(service, told, live)
+        }
+        ExplainedAction::Redirect { status, location } => {
+            json["redirect"] = json!({ "status": status, "location": location });
+        }
+        ExplainedAction::Respond { status, length } => {
+            json["respond"] = json!({ "status": status, "length": length })
+        }
+        ExplainedAction::Files { path } => json["file"] = json!({ "path": path }),
+    }
+    json
+}
+
+fn service_for_machines(service: &ExplainedService, told: &Told<'_>, live: &Live) -> Json {
+    let timeouts: serde_json::Map<String, Json> = timeouts(service)
+        .into_iter()
+        .map(|(name, limit)| {
+            (
+                name.replace(' ', "_"),
+                limit.map(|limit| limit.as_secs_f64()).into(),
+            )
+        })
+        .collect();
+    let live = live.endpoints(&service.service);
+    let is_live = live.is_some();
+    let endpoints: Vec<Json> = match live {
+        Some(endpoints) => endpoints
+            .iter()
+            .map(|endpoint| json!({ "address": endpoint.address, "state": endpoint.state, "reason": endpoint.reason }))
+            .collect(),
+        None => configured(&service.service, told)
+            .into_iter()
+            .map(|(address, weight)| json!({ "address": address, "weight": weight }))
+            .collect(),
+    };
+    json!({
+        "name": service.service,
+        "live": is_live,
+        "endpoints": endpoints,
+        "head": service.head,
+        "timeout_seconds": timeouts,
+        "retries": { "attempts": service.retries, "on": service.retry_on },
+    })
+}
+
+fn timeouts(service: &ExplainedService) -> [(&'static str, Option<Duration>); 4] {
+    [
+        ("total", service.total),
+        ("connect", Some(service.connect)),
+        ("first byte", Some(service.first_byte)),
+        ("idle", Some(service.idle)),
+    ]
+}
+
+/// A duration in the words of the config.
+fn shown(limit: Option<Duration>) -> String {
+    limit.map_or_else(
+        || "none".to_owned(),
+        |limit| weir_config::Duration::from_millis(limit.as_millis() as u64).to_string(),
+    )
+}
+
+/// What the config says about the endpoints of a service, with their weights.
+fn configured(service: &str, told: &Told<'_>) -> Vec<(String, u64)> {
+    let found = told
+        .config
+        .services
+        .iter()
+        .find(|(name, _)| name.value.as_str() == service);
+    let endpoints = found.map(|(_, service): &(_, ServiceConfig)| service.endpoints.iter());
+    endpoints
+        .into_iter()
+        .flatten()
+        .map(|endpoint| {
+            let (EndpointTarget::Address(address) | EndpointTarget::Dns(address)) =
+                &endpoint.target;
+            (address.to_string(), u64::from(endpoint.weight.as_u32()))
+        })
+        .collect()
+}

@@ -1,0 +1,136 @@
+//! What people and machines read.
+
+use super::*;
+use crate::cli::{Cli, Command};
+use clap::Parser;
+
+const CONFIG: &str = r#"
+admin: off
+listeners: { web: ":8080", inside: "127.0.0.1:8081" }
+routes:
+  - { path: /*, service: app }
+  - { path: "/users/{id}", methods: GET, service: users, rewrite: "/v2/users/{id}", timeout: 5s, retries: 0, max_body: 1MiB }
+  - { path: /old/*, redirect: "/new/{rest}" }
+  - { path: /ping, respond: { body: pong } }
+services:
+  app: [127.0.0.1:3000, { address: "127.0.0.1:3001", weight: 2 }]
+  users: { endpoints: ["127.0.0.1:3002"], balance: round_robin }
+"#;
+
+fn ask(line: &str) -> (String, serde_json::Value) {
+    let words = ["weir", "explain"].into_iter().chain(line.split(' '));
+    let Ok(Cli {
+        command: Command::Explain(arguments),
+    }) = Cli::try_parse_from(words)
+    else {
+        panic!("{line}")
+    };
+    let source = ConfigSource::Text {
+        name: "weir.yaml".to_owned(),
+        text: CONFIG.to_owned(),
+    };
+    let compiled = process::compile(&source).unwrap_or_else(|problems| panic!("{problems}"));
+    let url = Url::parse(&arguments.url).unwrap();
+    let told = tell(&arguments, &url, &compiled).unwrap();
+    let live = Live::default();
+    (
+        report::for_people(&told, &live, Paint { colors: false }),
+        report::for_machines(&told, &live),
+    )
+}
+
+#[test]
+fn a_service_with_everything() {
+    let (text, json) =
+        ask("GET http://shop.example:8080/users/7?a=b -H accept:*/* --from 192.0.2.1");
+    let expected = "\
+GET http://shop.example:8080/users/7?a=b from 192.0.2.1
+
+listener  web (:8080)
+host      shop.example:8080
+route     GET /users/{id}
+          {id} = 7
+service   users, balanced by round_robin
+timeouts  total 5s, connect 5s, first byte 1m, idle 1m
+retries   none
+body      up to 1MiB
+
+routes, the most specific first
+  GET /users/{id}  chosen: the most specific route that matches
+  /*               matches, but is less specific
+  /ping            path does not match
+  /old/*           path does not match
+
+endpoints, from the config alone: no running Weir tells their state
+  127.0.0.1:3002  weight 1
+
+the endpoint gets
+  GET /v2/users/7?a=b HTTP/1.1
+  Host: shop.example:8080
+";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains("  X-Forwarded-For: 192.0.2.1\n"), "{text}");
+    let service = &json["route"]["service"];
+    assert_eq!(service["timeout_seconds"]["total"], 5.0);
+    assert_eq!(service["endpoints"][0]["address"], "127.0.0.1:3002");
+    assert_eq!(json["route"]["parameters"]["id"], "7");
+}
+
+#[test]
+fn paths_are_shown_as_routes_see_them() {
+    let (text, json) = ask("GET /a/../users//7");
+    assert!(text.contains("path      /users/7 (normalised"), "{text}");
+    assert_eq!(json["normalized_path"], "/users/7");
+    assert_eq!(json["request"]["host"], "localhost:8080");
+}
+
+#[test]
+fn other_actions() {
+    let (text, json) = ask("GET /old/a?b");
+    assert!(text.contains("redirect  308 to /new/a?b\n"), "{text}");
+    assert_eq!(json["route"]["redirect"]["location"], "/new/a?b");
+    let (text, json) = ask("GET /ping");
+    assert!(
+        text.contains("respond   200 with a body of 4 bytes\n"),
+        "{text}"
+    );
+    assert_eq!(json["route"]["respond"]["status"], 200);
+}
+
+#[test]
+fn answers_of_weirs_own() {
+    for (line, status) in [
+        ("GET /a/%2e%2e/%2e%2e/b", 400),
+        ("GET /a -H host:a,b", 400),
+        ("G<T /a", 400),
+        ("CONNECT /a", 400),
+        ("TRACE /a", 501),
+        ("OPTIONS *", 204),
+        ("GET /a -H expect:nothing", 417),
+        ("GET /users/1 -H content-length:2000000", 413),
+    ] {
+        let (text, json) = ask(line);
+        assert_eq!(json["answer"]["status"], status, "{line}: {text}");
+        assert!(
+            text.contains(&format!("answer    {status} from Weir itself: ")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_port_chooses_the_listener() {
+    let (_, json) = ask("GET http://localhost:8081/");
+    assert_eq!(
+        (&json["listener"], &json["note"]),
+        (&"inside".into(), &serde_json::Value::Null)
+    );
+    let (text, json) = ask("GET http://localhost/");
+    assert_eq!(json["listener"], "web");
+    assert!(
+        text.contains("note: no listener has port 80, so `web` is assumed\n"),
+        "{text}"
+    );
+    let (_, json) = ask("GET http://localhost/ --listener inside");
+    assert_eq!(json["listener"], "inside");
+}

@@ -1,0 +1,218 @@
+//! `weir status`
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::admin::{Remote, nonsense, parsed};
+use crate::cli::Status;
+use crate::terminal::{Output, Paint, Table};
+
+pub(super) fn run(arguments: &Status) -> Output {
+    status(arguments).unwrap_or_else(|output| output)
+}
+
+fn status(arguments: &Status) -> Result<Output, Output> {
+    let remote = Remote::find(&arguments.admin, &arguments.config)?;
+    let answer = remote.ask("GET", "/status")?;
+    let (Some(body), 200) = (parsed(&answer), answer.status) else {
+        return Err(nonsense(&remote, &answer));
+    };
+    Ok(Output::fine(if arguments.json.wanted {
+        format!("{body:#}\n")
+    } else {
+        for_people(&body, Paint::of_stdout())
+    }))
+}
+
+fn for_people(status: &Json, paint: Paint) -> String {
+    let mut out = format!(
+        "{} {} · pid {} · up {} · {} (generation {})\n",
+        paint.bold("weir"),
+        text(&status["version"]),
+        status["pid"],
+        ago(&status["uptime_seconds"]),
+        text(&status["config"]),
+        status["generation"],
+    );
+    if status["draining"] == true {
+        out.push_str(&paint.yellow("draining: about to stop\n"));
+    }
+    let last = &status["last_reload"];
+    if !last.is_null() {
+        let ok = if last["ok"] == true {
+            paint.green("ok")
+        } else {
+            paint.red("refused")
+        };
+        out.push_str(&format!(
+            "last reload {} ago: {ok}, {}\n",
+            ago(&last["seconds_ago"]),
+            text(&last["message"])
+        ));
+    }
+    out.push_str(&format!(
+        "{} workers · {} connections · {} routes\n\n",
+        status["workers"], status["connections"], status["routes"]
+    ));
+    let mut listeners = Table::default();
+    listeners.heading(paint, &["LISTENER", "ADDRESS", "PROTOCOL"]);
+    for listener in list(&status["listeners"]) {
+        listeners.row(&[
+            text(&listener["name"]),
+            text(&listener["address"]),
+            text(&listener["protocol"]),
+        ]);
+    }
+    listeners.write("", &mut out);
+    if list(&status["services"]).is_empty() {
+        return out;
+    }
+    out.push('\n');
+    let mut services = Table::default();
+    services.heading(
+        paint,
+        &[
+            "SERVICE", "ENDPOINT", "STATE", "FOR", "ACTIVE", "WEIGHT", "WHY",
+        ],
+    );
+    for service in list(&status["services"]) {
+        add_service(&mut services, service, paint);
+    }
+    services.write("", &mut out);
+    out
+}
+
+fn add_service(table: &mut Table, service: &Json, paint: Paint) {
+    let endpoints = list(&service["endpoints"]);
+    if endpoints.is_empty() {
+        table.row(&[text(&service["name"]), "-", "no endpoint"]);
+    }
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        // The name stands once.
+        let name = if at == 0 { text(&service["name"]) } else { "" };
+        let (label, address) = (text(&endpoint["name"]), text(&endpoint["address"]));
+        let shown = if label == address {
+            address.to_owned()
+        } else {
+            format!("{label} ({address})")
+        };
+        let state = text(&endpoint["state"]);
+        let mut why = text(&endpoint["reason"]).to_owned();
+        if service["panic"] == true && state == "unhealthy" {
+            why = format!("used anyway, as all are unhealthy: {why}");
+        }
+        let plain = [
+            endpoint["state_seconds"]
+                .as_f64()
+                .map_or_else(String::new, |_| ago(&endpoint["state_seconds"])),
+            endpoint["active"].to_string(),
+            endpoint["weight"].to_string(),
+            why,
+        ];
+        let mut cells = vec![
+            (name.to_owned(), paint.bold(name)),
+            (shown.clone(), shown),
+            (state.to_owned(), painted(state, paint)),
+        ];
+        cells.extend(plain.map(|cell| (cell.clone(), cell)));
+        table.painted(cells);
+    }
+}
+
+/// The state of an endpoint in its colour.
+pub(super) fn painted(state: &str, paint: Paint) -> String {
+    match state {
+        "healthy" => paint.green(state),
+        "unhealthy" => paint.red(state),
+        "draining" => paint.yellow(state),
+        _ => state.to_owned(),
+    }
+}
+
+fn text(value: &Json) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn list(value: &Json) -> &[Json] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Seconds as people say them.
+fn ago(seconds: &Json) -> String {
+    let seconds = seconds.as_f64().unwrap_or_default();
+    let whole = Duration::try_from_secs_f64(seconds)
+        .unwrap_or_default()
+        .as_secs();
+    match whole {
+        0..60 => format!("{whole}s"),
+        60..3600 => format!("{}m {}s", whole / 60, whole % 60),
+        3600..86_400 => format!("{}h {}m", whole / 3600, whole / 60 % 60),
+        _ => format!("{}d {}h", whole / 86_400, whole / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn durations_as_people_say_them() {
+        for (seconds, text) in [
+            (0.9, "0s"),
+            (59.0, "59s"),
+            (61.0, "1m 1s"),
+            (7260.0, "2h 1m"),
+            (90_000.0, "1d 1h"),
+        ] {
+            assert_eq!(ago(&json!(seconds)), text);
+        }
+        assert_eq!(ago(&json!(null)), "0s");
+        assert_eq!(ago(&json!(-1.0)), "0s");
+    }
+
+    #[test]
+    fn a_status_reads_like_this() {
+        let status = json!({
+            "version": "0.1.0", "pid": 42, "uptime_seconds": 75.2, "config": "weir.yaml", "generation": 3, "draining": false,
+            "last_reload": { "seconds_ago": 5.0, "ok": false, "message": "1 problem" },
+            "workers": 2, "connections": 7, "routes": 4,
+            "listeners": [{ "name": "web", "address": "0.0.0.0:8080", "protocol": "http" }],
+            "services": [
+                { "name": "users", "balance": "p2c", "panic": false, "endpoints": [
+                    { "name": "127.0.0.1:3001", "address": "127.0.0.1:3001", "state": "healthy", "reason": null,
+                      "state_seconds": 70.0, "active": 2, "weight": 1 },
+                    { "name": "users.test:80", "address": "10.0.0.1:80", "state": "unhealthy", "reason": "connection refused",
+                      "state_seconds": 3.0, "active": 0, "weight": 1 },
+                ]},
+                { "name": "empty", "balance": "p2c", "panic": false, "endpoints": [] },
+            ],
+        });
+        let expected = "\
+weir 0.1.0 · pid 42 · up 1m 15s · weir.yaml (generation 3)
+last reload 5s ago: refused, 1 problem
+2 workers · 7 connections · 4 routes
+
+LISTENER  ADDRESS       PROTOCOL
+web       0.0.0.0:8080  http
+
+SERVICE  ENDPOINT                     STATE        FOR     ACTIVE  WEIGHT  WHY
+users    127.0.0.1:3001               healthy      1m 10s  2       1
+         users.test:80 (10.0.0.1:80)  unhealthy    3s      0       1       connection refused
+empty    -                            no endpoint
+";
+        assert_eq!(for_people(&status, Paint { colors: false }), expected);
+    }
+
+    #[test]
+    fn nonsense_is_no_panic() {
+        for status in [
+            json!(null),
+            json!([]),
+            json!({ "services": 1, "listeners": [1], "last_reload": 3 }),
+        ] {
+            assert!(!for_people(&status, Paint { colors: true }).is_empty());
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The whole config: what each crate says about its own part, put together.
+//!
+//! What concerns several parts is checked here: names that must exist, addresses that must not be taken twice. Whether
+//! two routes can be told apart is known only to the router, which reports through the same [`Cx`].
+
+use std::path::Path;
+
+use weir_admin::AdminConfig;
+use weir_config::{
+    Cx, Diagnostics, Environment, Json, ListenAddress, Loaded, Map, Name, Node, OrAuto, OrOff,
+    Span, Spanned, Within, nearest, object,
+};
+use weir_http::{Action, HttpConfig, RouteConfig};
+use weir_net::{FirewallConfig, LimitsConfig, ListenerProtocol, ShutdownConfig, WorkersConfig};
+use weir_service::ServiceConfig;
+use weir_telemetry::{LogConfig, MetricsConfig};
+
+object! {
+    /// Weir's config: listeners take connections in, routes say where requests lead, services are where they end.
+    pub struct Config {
+        /// How many threads serve: `auto` for one per core. A change needs a restart.
+        pub workers: WorkersConfig = OrAuto::Auto,
+        /// The admin API and the metrics; `off` for none.
+        pub admin: OrOff<AdminConfig> = OrOff::On(AdminConfig::default()),
+        /// What is logged, and where to.
+        pub log: LogConfig = LogConfig::default(),
+        /// How much the metrics may tell apart.
+        pub metrics: MetricsConfig = MetricsConfig::default(),
+        /// Where Weir takes connections in, by name.
+        pub listeners: Map<ListenerConfig> = default_listeners(),
+        /// Where requests lead. The most specific route wins, whatever the order.
+        pub routes: Vec<Spanned<RouteConfig>> = Vec::new(),
+        /// Where requests end, by name.
+        pub services: Map<ServiceConfig> = Map::default(),
+        /// Bounds on what all listeners take on together.
+        pub limits: LimitsConfig = LimitsConfig::default(),
+        /// Who may connect.
+        pub firewall: FirewallConfig = FirewallConfig::default(),
+        /// How Weir stops.
+        pub shutdown: ShutdownConfig = ShutdownConfig::default(),
+    }
+    check Config::check;
+}
+
+object! {
+    /// Where connections are taken in. In short form, the address.
+    pub struct ListenerConfig {
+        /// `:8080` for every address of this machine, IPv4 and IPv6; `127.0.0.1:8080`; `[::1]:8080`.
+        pub address: Spanned<ListenAddress>,
+        /// What is spoken.
+        pub protocol: ListenerProtocol = ListenerProtocol::Http,
+        /// How many connections may wait to be accepted; the system may allow fewer.
+        pub backlog: Within<1, 65_535> = Within::new(4096),
+        /// How HTTP is spoken.
+        pub http: HttpConfig = HttpConfig::default(),
+    }
+    short address;
+}
+
+/// Without `listeners`, there is one.
+fn default_listeners() -> Map<ListenerConfig> {
+    let web = ListenerConfig {
+        address: ListenAddress::any(8080).into(),
+        protocol: ListenerProtocol::Http,
+        backlog: Within::new(4096),
+        http: HttpConfig::default(),
+    };
+    Name::new("web")
+        .map(|name| (name, web))
+        .into_iter()
+        .collect()
+}
+
+/// Reads a config from a file or a folder. What it was read from comes with it, for compiling its plan and for noticing changes.
+pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded<Config>, Diagnostics> {
+    let mut cx = Cx::load(path, environment);
+    let config = cx.decode();
+    cx.finish(config)
+}
+
+/// Reads a config from text, as if it stood in a file of this name.
+pub fn parse(
+    name: &str,
+    text: &str,
+    environment: Environment<'_>,
+) -> Result<Loaded<Config>, Diagnostics> {
+    let mut cx = Cx::from_text(name, text, environment);
+    let config = cx.decode();
+    cx.finish(config)
+}
+
+/// The JSON Schema of the config, which editors understand.
+pub fn schema() -> Json {
+    weir_config::schema::<Config>("Weir config")
+}
+
+impl Config {
+    fn check(&self, node: &Node, cx: &mut Cx) {
+        if self.listeners.is_empty() {
+            cx.error(node.span, "there is no listener")
+                .key("listeners")
+                .help("leave `listeners` out for one on \":8080\"");
+        }
+        self.check_addresses(cx);
+        let mut used = vec![];
+        for route in &self.routes {
+            self.check_listeners(route, cx);
+            if let Action::Service(name) = &route.action {
+                self.check_service(name, cx);
+                used.push(&name.value);
+            }
+        }
+        used.sort_unstable();
+        for (name, _) in &self.services {
+            if used.binary_search(&&name.value).is_err() {
+                cx.warning(name.span, format!("no route leads to the service `{name}`"));
+            }
+        }
+    }
+
+    /// No two sockets on one address.
+    fn check_addresses(&self, cx: &mut Cx) {
+        let admin = match &self.admin {
+            OrOff::On(admin) => Some(("the admin API".to_owned(), admin.address)),
+            OrOff::Off => None,
+        };
+        let listeners = self
+            .listeners
+            .iter()
+            .map(|(name, listener)| (format!("the listener `{name}`"), listener.address));
+        let mut taken: Vec<(String, Spanned<ListenAddress>)> = Vec::new();
+        for (name, address) in listeners.chain(admin) {
+            let other = taken.iter().find(|(_, other)| other.overlaps(*address));
+            if let Some((owner, other)) = other {
+                // A default has no place in the file: then the other one is where to look.
+                let span = if address.span.is_none() {
+                    other.span
+                } else {
+                    address.span
+                };
+                let message =
+                    format!("{owner} takes `{other}` and {name} `{address}`: only one can");
+                let problem = cx.error(span, message);
+                if !address.span.is_none() && !other.span.is_none() {
+                    problem.also(other.span, "taken here");
+                }
+            }
+            taken.push((name, address));
+        }
+    }
+
+    fn check_listeners(&self, route: &RouteConfig, cx: &mut Cx) {
+        for name in route.listeners.iter().flat_map(|names| names.iter()) {
+            if !self.listeners.contains(&name.value) {
+                unknown("listener", name.span, name, self.listeners.keys(), cx);
+            }
+        }
+    }
+
+    fn check_service(&self, name: &Spanned<Name>, cx: &mut Cx) {
+        if !self.services.contains(&name.value) {
+            unknown("service", name.span, name, self.services.keys(), cx);
+        }
+    }
+}
+
+fn unknown<'a>(
+    what: &str,
+    span: Span,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+    cx: &mut Cx,
+) {
+    const LISTED: usize = 10;
+    // Looking for the nearest of thousands is not worth it for problems that nobody will be told.
+    let known: Vec<&str> = if cx.is_full() {
+        Vec::new()
+    } else {
+        known.collect()
+    };
+    let nearest = nearest(name, known.iter().copied());
+    let problem = cx.error(span, format!("there is no {what} `{name}`"));
+    problem.nearest(nearest);
+    if nearest.is_none() && (1..=LISTED).contains(&known.len()) {
+        let listed: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        problem.expected(format!("one of {}", listed.join(", ")));
+    }
+}
+
+#[cfg(test)]
+mod tests;
