@@ -176,7 +176,6 @@ end
 const ROTATE: &str = r"
 local requests, next = {}, 0
 function init(args)
-  wrk.init(args)
   for n, path in ipairs(paths) do requests[n] = wrk.format(nil, path) end
 end
 function request()

@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Up(Up),
     Run(Run),
     Check(Check),
+    Explain(Explain),
     Status(Status),
     Reload(Reload),
     Drain(Drain),

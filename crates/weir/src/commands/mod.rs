@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod drain;
+mod explain;
 mod locate;
 mod reload;
 mod run;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Up(arguments) => up::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments).print(),
+        Command::Explain(arguments) => explain::run(&arguments).print(),
         Command::Status(arguments) => status::run(&arguments).print(),
         Command::Reload(arguments) => reload::run(&arguments).print(),
         Command::Drain(arguments) => drain::run(&arguments).print(),

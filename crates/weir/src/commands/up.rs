@@ -50,7 +50,7 @@ fn serve(config: &Json, banner: impl FnOnce(&Started) -> String) -> ExitCode {
     // JSON is YAML.
     let source = ConfigSource::Text {
         name: "weir up".to_owned(),
-        text: config.to_string(),
+        text: format!("{config:#}"),
     };
     process::run(source, |started| {
         let _ = std::io::stdout().write_all(banner(started).as_bytes());
@@ -106,7 +106,7 @@ fn url(started: &Started) -> String {
     format!("http://{address}")
 }
 
-/// What both banners end with.
+/// What both banners say.
 fn about_admin(out: &mut String, started: &Started) {
     let Some(admin) = started.admin else { return };
     let option = if admin.port() == 9900 {
@@ -116,8 +116,9 @@ fn about_admin(out: &mut String, started: &Started) {
     };
     let _ = writeln!(out, "  state      weir status{option}");
     let _ = writeln!(out, "  metrics    curl http://{admin}/metrics");
-    out.push_str("\nCtrl-C ends it. Each request is a line of JSON from here on.\n\n");
 }
+
+const CLOSING: &str = "\nCtrl-C ends it. Each request is a line of JSON from here on.\n\n";
 
 fn apps_banner(started: &Started, ports: &[u16]) -> String {
     let paint = Paint::of_stdout();
@@ -136,9 +137,10 @@ fn apps_banner(started: &Started, ports: &[u16]) -> String {
     about_admin(&mut out, started);
     let _ = write!(
         out,
-        "To keep it, put this into weir.yaml, and start `weir run`:\n\n  listeners: {{ web: \":8080\" }}\n  routes: [{{ path: /*, service: app }}]\n  services: {{ app: [{}] }}\n\n",
+        "\nTo keep it, put this into weir.yaml, and start `weir run`:\n\n  listeners: {{ web: \":8080\" }}\n  routes: [{{ path: /*, service: app }}]\n  services: {{ app: [{}] }}\n",
         apps.join(", ")
     );
+    out.push_str(CLOSING);
     out
 }
 
@@ -161,6 +163,7 @@ fn demo_banner(started: &Started) -> String {
 "
     );
     about_admin(&mut out, started);
+    out.push_str(CLOSING);
     out
 }
 
