@@ -14,6 +14,7 @@
 pub mod codec;
 mod config;
 mod exchange;
+mod explain;
 pub mod files;
 mod local;
 mod plan;
@@ -28,6 +29,10 @@ pub use self::{
     config::{
         Action, FilesConfig, ForwardedConfig, ForwardedFields, HttpConfig, RedirectConfig,
         RespondConfig, RetriesConfig, RetryOn, RouteConfig, TimeoutConfig,
+    },
+    explain::{
+        Decision, ExplainedAction, ExplainedAnswer, ExplainedRoute, ExplainedService,
+        ExplainedStep, Explanation, Question,
     },
     local::{Local, Shared},
     plan::{Input, ListenerInput, Plan, ServiceInput},

@@ -50,7 +50,7 @@ pub struct Local {
     pub(crate) log: RefCell<AccessLog>,
     plan: RefCell<Rc<LocalPlan>>,
     registry: Registry,
-    pool: RefCell<IdlePool<Wire>>,
+    pool: RefCell<IdlePool<Box<Wire>>>,
     endpoints: RefCell<HashMap<EndpointId, Arc<EndpointMetrics>, RandomState>>,
     #[allow(
         clippy::vec_box,
@@ -190,7 +190,7 @@ impl Local {
     }
 
     /// An idle connection to this endpoint that is still good.
-    pub(crate) fn take_idle(&self, endpoint: EndpointId, time: Micros) -> Option<Wire> {
+    pub(crate) fn take_idle(&self, endpoint: EndpointId, time: Micros) -> Option<Box<Wire>> {
         let mut pool = self.pool.borrow_mut();
         let now_ms = time / 1000;
         let mut cx = Context::from_waker(Waker::noop());
@@ -208,7 +208,7 @@ impl Local {
         &self,
         service: &ServicePlan,
         endpoint: EndpointId,
-        wire: Wire,
+        wire: Box<Wire>,
         time: Micros,
     ) {
         if self.worker.draining() {

@@ -18,7 +18,12 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
     let (received, sent) = client.uncounted();
     let client = &*client;
     let plan = client.plan();
-    let duration = end.saturating_sub(exchange.times.start);
+    let times = exchange.times;
+    let begun = match times.first_piece {
+        0 => times.start,
+        first_piece => first_piece,
+    };
+    let duration = end.saturating_sub(begun);
     let worker = local.worker.id;
 
     let listener = client.options();
@@ -65,7 +70,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         .map(weir_telemetry::TraceParent::trace_id);
     let micros = |time: u64| (time > 0).then(|| Duration::from_micros(time));
     log.write(&AccessRecord {
-        unix_millis: local.worker.unix_millis(exchange.times.start),
+        unix_millis: local.worker.unix_millis(begun),
         request_id: std::str::from_utf8(exchange.request_id()).unwrap_or_default(),
         listener: &listener.name,
         client: client.address.as_str(),

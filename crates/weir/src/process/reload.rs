@@ -159,9 +159,14 @@ impl State {
         if let Some(listener) = new_admin {
             self.replace_admin(listener);
         }
-        let mut message = format!("{routes} routes, {} services", config.services.len());
+        let mut message = format!(
+            "{}, {}",
+            counted(routes, "route"),
+            counted(config.services.len(), "service")
+        );
         if opened + closed > 0 {
-            message.push_str(&format!(", {opened} listeners opened, {closed} closed"));
+            let opened = counted(opened, "listener");
+            message.push_str(&format!(", {opened} opened, {closed} closed"));
         }
         if worker_setting(&old) != worker_setting(&config) {
             message.push_str("; a change of `workers` needs a restart");
@@ -216,6 +221,11 @@ pub(super) async fn look(paths: Vec<PathBuf>) -> Option<u64> {
     blocking(move || fingerprint(paths.iter().map(PathBuf::as_path)))
         .await
         .ok()
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 async fn blocking<T: Send + 'static>(

@@ -34,7 +34,7 @@ use crate::config::Config;
 /// Bytes in a read buffer: a head with its body, or a step of a large body.
 const BUFFER: usize = 16 * 1024;
 /// Read buffers that an idle worker keeps.
-const SPARE_BUFFERS: usize = 256;
+const SPARE_BUFFERS: usize = 128;
 
 /// A running Weir.
 pub(super) struct State {

@@ -101,6 +101,7 @@ pub(crate) fn answer(
     finish_head(local, stage, version, body.len() as u64, keep);
     if !head_only {
         stage.extend_from_slice(&body);
+        exchange.body_out = body.len() as u64;
     }
     local.reclaim_scratch(body);
 }

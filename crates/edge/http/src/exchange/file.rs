@@ -51,10 +51,13 @@ pub(super) async fn run(
         }
         None => answer::finish_head(local, stage, version, 0, keep),
     }
-    let Some(body) = found.body else {
+    let Some(mut body) = found.body else {
         return reply::send(local, client, exchange, listener, keep).await;
     };
-    match send(client, listener, body).await {
+    let length = body.remaining();
+    let sent = send(client, listener, &mut body).await;
+    exchange.body_out = length - body.remaining();
+    match sent {
         Ok(()) => reply::after(local, client, listener, keep).await,
         Err(Broken::File) => {
             exchange.reason = Some(Reason::FileFailed);
@@ -147,7 +150,7 @@ enum Broken {
 async fn send(
     client: &mut Client,
     listener: &ListenerPlan,
-    mut body: FilesBody,
+    body: &mut FilesBody,
 ) -> Result<(), Broken> {
     if body.remaining() <= FilesBody::SMALL {
         let max = usize::try_from(body.remaining()).unwrap_or(usize::MAX);
@@ -170,7 +173,7 @@ async fn send(
                 body.ensure_resident(offset, len)
                     .await
                     .map_err(|_| Broken::File)?;
-                let n = send_chunk(client, listener, &body, offset, len).await?;
+                let n = send_chunk(client, listener, body, offset, len).await?;
                 body.advance(n);
             }
         }

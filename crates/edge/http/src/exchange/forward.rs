@@ -6,7 +6,7 @@ use super::state::Exchange;
 use crate::{
     codec::{BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, encode},
     local::Local,
-    plan::ListenerPlan,
+    plan::{AddressText, ListenerPlan},
     server::Client,
 };
 
@@ -45,12 +45,12 @@ pub(crate) fn upgrade(request: &RequestHead) -> Option<&[u8]> {
     let h2c = upgrade
         .split(|byte| *byte == b',')
         .any(|name| name.trim_ascii().to_ascii_lowercase().starts_with(b"h2c"));
-    (request.body() == BodyLength::None && !h2c).then_some(upgrade)
+    (request.body().is_empty() && !h2c).then_some(upgrade)
 }
 
 /// How many more hops an OPTIONS request may take, if it says so (RFC 9110, 7.6.2). The server where
 /// it reaches zero answers it.
-pub(super) fn hops_left(request: &RequestHead) -> Option<u64> {
+pub(crate) fn hops_left(request: &RequestHead) -> Option<u64> {
     if request.method() != Method::Options {
         return None;
     }
@@ -66,7 +66,41 @@ pub(crate) fn request_head(
     listener: &ListenerPlan,
     target: Target<'_>,
 ) {
-    let request = &exchange.request;
+    let new_trace = exchange.trace.as_ref().filter(|_| exchange.trace_made);
+    let outgoing = Outgoing {
+        request: &exchange.request,
+        address: &client.address,
+        trusted: client.trusted,
+        request_id: exchange.request_id(),
+        traced: exchange.trace.is_some() && !exchange.trace_made,
+        new_trace: new_trace.map(|trace| &trace.as_bytes()[..]),
+    };
+    write_request_head(out, &outgoing, listener, target);
+}
+
+/// What the head of a request is made of, beside its listener and its target.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) request: &'a RequestHead,
+    /// The client's.
+    pub(crate) address: &'a AddressText,
+    /// Whether the client is believed about whom it speaks for.
+    pub(crate) trusted: bool,
+    /// May be empty.
+    pub(crate) request_id: &'a [u8],
+    /// Whether the client sent a valid trace context.
+    pub(crate) traced: bool,
+    /// The one that Weir began instead.
+    pub(crate) new_trace: Option<&'a [u8]>,
+}
+
+/// As [`request_head`], for anyone who knows the parts.
+pub(crate) fn write_request_head(
+    out: &mut Vec<u8>,
+    outgoing: &Outgoing<'_>,
+    listener: &ListenerPlan,
+    target: Target<'_>,
+) {
+    let request = outgoing.request;
     out.extend_from_slice(request.method_bytes());
     out.push(b' ');
     match target {
@@ -87,7 +121,7 @@ pub(crate) fn request_head(
     if !expects {
         drop = drop.with(FieldId::Expect);
     }
-    if exchange.trace_made || exchange.trace.is_none() {
+    if !outgoing.traced {
         // W3C Trace Context, 3.3: without a valid traceparent, tracestate says nothing.
         drop = drop.with(FieldId::Traceparent).with(FieldId::Tracestate);
     }
@@ -104,14 +138,14 @@ pub(crate) fn request_head(
         // Written by the copy above. A length of zero that was absent stays absent.
         BodyLength::Length(_) | BodyLength::None | BodyLength::UntilClose => {}
     }
-    listener.forwarding.write(out, client, request);
-    if listener.request_id && exchange.request_id_len > 0 {
-        encode::field(out, b"X-Request-Id", exchange.request_id());
+    listener
+        .forwarding
+        .write(out, outgoing.address, outgoing.trusted, request);
+    if listener.request_id && !outgoing.request_id.is_empty() {
+        encode::field(out, b"X-Request-Id", outgoing.request_id);
     }
-    if exchange.trace_made
-        && let Some(trace) = &exchange.trace
-    {
-        encode::field(out, b"traceparent", trace.as_bytes());
+    if let Some(trace) = outgoing.new_trace {
+        encode::field(out, b"traceparent", trace);
     }
     if listener.via {
         out.extend_from_slice(match request.version() {
@@ -202,8 +236,9 @@ pub(crate) fn switching_head(out: &mut Vec<u8>, response: &ResponseHead, upgrade
 /// RFC 9112, 9.3: persistence is the default of 1.1 and an option of 1.0.
 pub(crate) fn connection_field(out: &mut Vec<u8>, version: Version, keep: bool) {
     match (version, keep) {
-        (Version::H11, true) | (Version::H10, false) => {}
-        (Version::H11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::H11, true) => {}
+        // Said to HTTP/1.0 as well: the answer is HTTP/1.1, where silence means to go on (section 9.6).
+        (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
         (Version::H10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
     }
 }

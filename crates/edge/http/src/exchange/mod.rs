@@ -23,6 +23,6 @@ mod state;
 pub(crate) use self::{
     answer::{Answer, answer},
     forward::FieldSet,
-    run::{Next, run},
+    run::{Headers, Next, run},
     state::Exchange,
 };

@@ -106,6 +106,7 @@ pub(crate) async fn fixed(
         answer::finish_head(local, stage, version, fixed.body.len() as u64, keep);
         if !head_only {
             stage.extend_from_slice(&fixed.body);
+            exchange.body_out = fixed.body.len() as u64;
         }
     }
     send(local, client, exchange, listener, keep).await

@@ -17,6 +17,8 @@ use crate::{
 pub(crate) struct Times {
     /// The first bytes of a head that did not come whole; zero if it did.
     pub(crate) first_bytes: Micros,
+    /// The first byte of the request came, if its head came in pieces.
+    pub(crate) first_piece: Micros,
     /// The head of the request was complete.
     pub(crate) start: Micros,
     /// How long connecting took; zero on a reused connection.

@@ -12,7 +12,6 @@ use crate::{
     codec::{FieldId, RequestHead, encode},
     config::{ForwardedFields, HttpConfig},
     exchange::FieldSet,
-    server::Client,
 };
 
 /// What a listener does about forwarding fields.
@@ -54,64 +53,75 @@ impl Forwarding {
     }
 
     /// Writes the fields for `client`'s request.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, client: &Client, request: &RequestHead) {
+    pub(crate) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        client: &AddressText,
+        trusted: bool,
+        request: &RequestHead,
+    ) {
         if self.x_forwarded {
-            self.write_x_forwarded(out, client, request);
+            write_x_forwarded(out, client, trusted, request);
         }
         if self.forwarded {
-            self.write_forwarded(out, client, request);
+            write_forwarded(out, client, trusted, request);
         }
     }
+}
 
-    fn write_x_forwarded(&self, out: &mut Vec<u8>, client: &Client, request: &RequestHead) {
-        let fields = request.fields();
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        if client.trusted {
-            for chain in fields.all(FieldId::XForwardedFor) {
-                out.extend_from_slice(chain);
-                out.extend_from_slice(b", ");
-            }
-        }
-        out.extend_from_slice(client.address.as_str().as_bytes());
-        let told = |id| client.trusted.then(|| fields.first(id)).flatten();
-        match told(FieldId::XForwardedProto) {
-            Some(proto) => {
-                out.extend_from_slice(b"\r\n");
-                encode::field(out, b"X-Forwarded-Proto", proto);
-            }
-            None => out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n"),
-        }
-        let host = told(FieldId::XForwardedHost).unwrap_or_else(|| request.authority());
-        encode::field(out, b"X-Forwarded-Host", host);
-        if let Some(port) = told(FieldId::XForwardedPort) {
-            encode::field(out, b"X-Forwarded-Port", port);
+fn write_x_forwarded(
+    out: &mut Vec<u8>,
+    client: &AddressText,
+    trusted: bool,
+    request: &RequestHead,
+) {
+    let fields = request.fields();
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if trusted {
+        for chain in fields.all(FieldId::XForwardedFor) {
+            out.extend_from_slice(chain);
+            out.extend_from_slice(b", ");
         }
     }
+    out.extend_from_slice(client.as_str().as_bytes());
+    let told = |id| trusted.then(|| fields.first(id)).flatten();
+    match told(FieldId::XForwardedProto) {
+        Some(proto) => {
+            out.extend_from_slice(b"\r\n");
+            encode::field(out, b"X-Forwarded-Proto", proto);
+        }
+        None => out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n"),
+    }
+    let host = told(FieldId::XForwardedHost).unwrap_or_else(|| request.authority());
+    encode::field(out, b"X-Forwarded-Host", host);
+    if let Some(port) = told(FieldId::XForwardedPort) {
+        encode::field(out, b"X-Forwarded-Port", port);
+    }
+}
 
-    /// RFC 7239, section 4.
-    fn write_forwarded(&self, out: &mut Vec<u8>, client: &Client, request: &RequestHead) {
-        out.extend_from_slice(b"Forwarded: ");
-        if client.trusted {
-            for chain in request.fields().all(FieldId::Forwarded) {
-                out.extend_from_slice(chain);
-                out.extend_from_slice(b", ");
-            }
+/// RFC 7239, section 4.
+fn write_forwarded(out: &mut Vec<u8>, client: &AddressText, trusted: bool, request: &RequestHead) {
+    out.extend_from_slice(b"Forwarded: ");
+    if trusted {
+        for chain in request.fields().all(FieldId::Forwarded) {
+            out.extend_from_slice(chain);
+            out.extend_from_slice(b", ");
         }
-        let address = client.address.as_str();
-        // Section 6: an IPv6 address is bracketed and therefore quoted.
-        if address.contains(':') {
-            out.extend_from_slice(b"for=\"[");
-            out.extend_from_slice(address.as_bytes());
-            out.extend_from_slice(b"]\"");
-        } else {
-            out.extend_from_slice(b"for=");
-            out.extend_from_slice(address.as_bytes());
-        }
-        // The host syntax that the codec accepts has no quote and no backslash.
-        out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(request.authority());
-        out.extend_from_slice(b"\";proto=http\r\n");
     }
+    let address = client.as_str();
+    // Section 6: an IPv6 address is bracketed and therefore quoted.
+    if address.contains(':') {
+        out.extend_from_slice(b"for=\"[");
+        out.extend_from_slice(address.as_bytes());
+        out.extend_from_slice(b"]\"");
+    } else {
+        out.extend_from_slice(b"for=");
+        out.extend_from_slice(address.as_bytes());
+    }
+    // The host syntax that the codec accepts has no quote and no backslash.
+    out.extend_from_slice(b";host=\"");
+    out.extend_from_slice(request.authority());
+    out.extend_from_slice(b"\";proto=http\r\n");
 }
 
 /// An address as text, made once per connection. An IPv4 client of an IPv6 socket looks like what it is.

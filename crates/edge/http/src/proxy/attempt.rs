@@ -82,6 +82,14 @@ impl Send<'_> {
                     Ok(None) => {}
                     Err(failure) => return Poll::Ready(Err(failure)),
                 }
+                // Interim answers that the client does not take yet hold back what follows them.
+                if !client.wire.is_flushed() {
+                    match client.wire.poll_flush(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone)),
+                        Poll::Pending => break,
+                    }
+                }
                 match up.wire.poll_fill(cx, &worker.buffers) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(Failure::Closed)),
                     Poll::Ready(Ok(_)) => {}
@@ -89,19 +97,21 @@ impl Send<'_> {
                     Poll::Pending => break,
                 }
             }
-            if !client.wire.is_flushed()
-                && let Poll::Ready(Err(_)) = client.wire.poll_flush(cx)
-            {
-                return Poll::Ready(Err(Failure::ClientGone));
-            }
             if outgoing != Outgoing::Moving && client.poll_gone(cx, worker).is_ready() {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
-            let (limit, why) = match outgoing {
-                Outgoing::Moving => self.limit_of_request(request),
-                _ => (self.route.timeouts.first_byte, Reason::FirstByteTimeout),
+            // Once the request is out, a head must come: whole, or an interim one as a sign of work. Bytes of it are no
+            // progress, else an endpoint could hold an exchange for as long as it has bytes to trickle.
+            let (moved, (limit, why)) = match outgoing {
+                Outgoing::Moving => (
+                    up.wire.sent + client.wire.received,
+                    self.limit_of_request(request),
+                ),
+                _ => (
+                    u64::from(interim),
+                    (self.route.timeouts.first_byte, Reason::FirstByteTimeout),
+                ),
             };
-            let moved = up.wire.sent + up.wire.received + client.wire.received;
             deadline
                 .poll(cx, &client.timer, moved, limit, why)
                 .map(|why| Err(Failure::Timeout(why)))
@@ -135,7 +145,7 @@ impl Send<'_> {
             }
             match response.poll(
                 cx,
-                &mut up.wire,
+                &mut *up.wire,
                 &mut client.wire,
                 &worker.buffers,
                 &worker.pipes,
@@ -179,13 +189,10 @@ impl Send<'_> {
         let polled = request.poll(
             cx,
             &mut client.wire,
-            &mut up.wire,
+            &mut *up.wire,
             &worker.buffers,
             &worker.pipes,
         );
-        if request.moved > self.route.max_body.on(self.listener) {
-            return Poll::Ready(Err(Failure::TooLarge));
-        }
         polled.map(|result| match result {
             Ok(()) => Ok(Outgoing::Sent),
             Err(RelayError::Sink) => {

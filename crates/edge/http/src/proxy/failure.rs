@@ -38,6 +38,7 @@ impl Failure {
     pub(crate) fn of_request(error: BodyError) -> Self {
         match error {
             BodyError::Framing(error) => Self::ClientBody(error),
+            BodyError::TooLarge => Self::TooLarge,
             BodyError::Truncated | BodyError::Io => Self::ClientGone,
         }
     }
@@ -46,7 +47,7 @@ impl Failure {
     pub(crate) fn of_response(error: BodyError) -> Self {
         match error {
             BodyError::Framing(error) => Self::UpstreamBody(error),
-            BodyError::Truncated | BodyError::Io => Self::Truncated,
+            BodyError::TooLarge | BodyError::Truncated | BodyError::Io => Self::Truncated,
         }
     }
 

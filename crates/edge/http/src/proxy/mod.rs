@@ -98,7 +98,7 @@ pub(crate) async fn run(
             return fail(local, client, exchange, listener, refusal).await;
         }
         let before = up.wire.received;
-        let mut request = Relay::default();
+        let mut request = Relay::up_to(route.max_body.on(listener));
         let send = Send {
             local,
             listener,

@@ -252,7 +252,7 @@ impl Client {
     /// Ready if the client has gone. It may send its next request meanwhile, and it
     /// may end its own direction and still wait for the answer (RFC 9112, 9.6).
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<()> {
-        while !self.wire.ended && !self.wire.input.is_held() {
+        while !self.wire.ended && self.wire.input.is_empty() {
             match self.wire.poll_fill(cx, &worker.buffers) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),

@@ -19,14 +19,15 @@ use crate::{
 /// A connection in use, and the endpoint's count of requests in flight.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) wire: Wire,
+    /// Boxed, because it moves between exchanges and the pool.
+    pub(crate) wire: Box<Wire>,
     /// Index of the service in the plan.
     pub(crate) service: u32,
     picked: Picked,
 }
 
 impl Upstream {
-    pub(crate) fn new(wire: Wire, picked: Picked, service: u32) -> Self {
+    pub(crate) fn new(wire: Box<Wire>, picked: Picked, service: u32) -> Self {
         Self {
             wire,
             service,
@@ -74,7 +75,7 @@ pub(crate) async fn connect(
     route: &RoutePlan,
     service: u32,
     total: Micros,
-) -> Result<Wire, Reason> {
+) -> Result<Box<Wire>, Reason> {
     let Some(endpoint) = exchange.endpoint.clone() else {
         return Err(Reason::Internal);
     };
@@ -104,7 +105,8 @@ pub(crate) async fn connect(
         Ok(socket) => {
             cells.connects.inc();
             endpoint.succeeded();
-            Ok(Wire::new(Stream::tcp(socket), local.upstream_limits))
+            let stream = Stream::tcp(socket);
+            Ok(Box::new(Wire::new(stream, local.upstream_limits)))
         }
         Err(Some(error)) if is_ours(&error) => Err(Reason::ConnectFailed),
         Err(error) => {

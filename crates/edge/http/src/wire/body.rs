@@ -25,6 +25,8 @@ pub(crate) enum BodyError {
     Truncated,
     /// The framing is broken.
     Framing(ChunkError),
+    /// There is more of it than is accepted.
+    TooLarge,
     /// The connection broke.
     Io,
 }

@@ -33,6 +33,8 @@ pub(crate) enum Waits {
 pub(crate) struct Relay {
     /// Body bytes moved so far.
     pub(crate) moved: u64,
+    /// The most that may be moved.
+    limit: Option<u64>,
     /// What it waited for last.
     waits: Option<Waits>,
     /// The source is complete and the end is staged.
@@ -43,6 +45,15 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
+    /// A relay for a body of at most `limit` bytes. Not one byte more is passed on, nor is what would complete the
+    /// body, so that a body that is too large never looks like one that is not.
+    pub(crate) fn up_to(limit: u64) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::default()
+        }
+    }
+
     /// Whether the body has arrived in full.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
@@ -85,9 +96,14 @@ impl Relay {
             }
             match source.poll_data(cx, pool) {
                 Poll::Ready(Ok(Data::Ready)) => {
+                    let data = source.data();
+                    if let Some(limit) = self.limit
+                        && data.len() as u64 > limit - self.moved
+                    {
+                        return Poll::Ready(Err(RelayError::Source(BodyError::TooLarge)));
+                    }
                     self.waits = Some(Waits::Sink);
-                    let n =
-                        ready!(sink.poll_push(cx, source.data())).map_err(|_| RelayError::Sink)?;
+                    let n = ready!(sink.poll_push(cx, data)).map_err(|_| RelayError::Sink)?;
                     source.consume(n);
                     self.moved += n as u64;
                     self.consider_splicing(source, sink, pipes);
