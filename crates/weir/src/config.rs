@@ -101,6 +101,9 @@ impl Config {
                 .key("listeners")
                 .help("leave `listeners` out for one on \":8080\"");
         }
+        if self.routes.is_empty() {
+            cx.warning(node.span, "there are no routes: every request gets 404");
+        }
         self.check_addresses(cx);
         let mut used = vec![];
         for route in &self.routes {

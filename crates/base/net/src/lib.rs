@@ -25,7 +25,7 @@ pub use self::{
     buffer::{Buffer, Buffers},
     clock::{Micros, now, unix_millis},
     config::{FirewallConfig, LimitsConfig, ListenerProtocol, ShutdownConfig, WorkersConfig},
-    listener::{BindError, BoundListener, bind},
+    listener::{BindError, BoundListener, bind, bind_beside},
     splice::{Pipe, Pipes},
     stream::Stream,
     wheel::{Timer, Wheel},

@@ -47,31 +47,45 @@ pub struct BoundListener {
 /// # Errors
 /// See [`BindError`].
 pub fn bind(address: SocketAddr, workers: usize, backlog: u32) -> Result<BoundListener, BindError> {
-    let explain = |error: io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse(address),
-        io::ErrorKind::AddrNotAvailable => BindError::NotLocal(address),
-        io::ErrorKind::PermissionDenied => BindError::Denied(address),
-        _ => BindError::Other(address, error),
-    };
-    let probe = socket(address, false).map_err(explain)?;
+    // Sockets that share a port would bind beside those of another Weir, and take half of its connections.
+    let probe = socket(address, false).map_err(|error| explain(address, error))?;
     let bound = probe
         .local_addr()
-        .map_err(explain)?
+        .map_err(|error| explain(address, error))?
         .as_socket()
         .unwrap_or(address);
     drop(probe);
+    bind_beside(bound, workers, backlog)
+}
+
+/// As [`bind`], for an address that overlaps one of our own that is about to close, such as `[::]:80` and
+/// `127.0.0.1:80`: both are bound for a moment, so no connection meets a closed port.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn bind_beside(
+    address: SocketAddr,
+    workers: usize,
+    backlog: u32,
+) -> Result<BoundListener, BindError> {
     let sockets = (0..workers)
         .map(|_| {
-            let socket = socket(bound, true)?;
+            let socket = socket(address, true)?;
             socket.listen(backlog.min(i32::MAX as u32) as i32)?;
             Ok(TcpListener::from(socket))
         })
         .collect::<io::Result<_>>()
-        .map_err(explain)?;
-    Ok(BoundListener {
-        address: bound,
-        sockets,
-    })
+        .map_err(|error| explain(address, error))?;
+    Ok(BoundListener { address, sockets })
+}
+
+fn explain(address: SocketAddr, error: io::Error) -> BindError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        io::ErrorKind::AddrNotAvailable => BindError::NotLocal(address),
+        io::ErrorKind::PermissionDenied => BindError::Denied(address),
+        _ => BindError::Other(address, error),
+    }
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -109,6 +123,14 @@ mod tests {
         let first = bind(([127, 0, 0, 1], 0).into(), 1, 16).expect("binds");
         let second = bind(first.address, 1, 16);
         assert!(matches!(second, Err(BindError::InUse(_))), "{second:?}");
+    }
+
+    #[test]
+    fn our_own_address_may_be_overlapped() {
+        let first = bind(([127, 0, 0, 1], 0).into(), 2, 16).expect("binds");
+        let wider = ([0, 0, 0, 0], first.address.port()).into();
+        assert!(matches!(bind(wider, 2, 16), Err(BindError::InUse(_))));
+        assert!(bind_beside(wider, 2, 16).is_ok());
     }
 
     #[test]

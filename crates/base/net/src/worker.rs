@@ -283,7 +283,7 @@ impl<P: Protocol> Workers<P> {
                         listening: RefCell::default(),
                         shared,
                     });
-                    runtime.block_on(run(worker, &*build, receiver, handovers));
+                    runtime.block_on(run(worker, build, receiver, handovers));
                 })?;
             threads.push(thread);
         }
@@ -357,13 +357,15 @@ impl<P: Protocol> Workers<P> {
 }
 
 /// The life of one worker thread.
-async fn run<P: Protocol>(
+async fn run<P: Protocol, F: Fn(Rc<Worker>) -> Rc<P>>(
     worker: Rc<Worker>,
-    build: &dyn Fn(Rc<Worker>) -> Rc<P>,
+    build: Arc<F>,
     mut commands: mpsc::Receiver<Command<P>>,
     mut handovers: mpsc::Receiver<Handover>,
 ) {
     let protocol = build(Rc::clone(&worker));
+    // What it was built of, such as the first plan, must not live as long as the thread.
+    drop(build);
     tokio::task::spawn_local(Rc::clone(&worker.wheel).run());
     tokio::task::spawn_local({
         let worker = Rc::clone(&worker);
@@ -428,9 +430,14 @@ impl Worker {
             closing: Cell::new(false),
             wake: Notify::new(),
         });
-        self.listening
+        let before = self
+            .listening
             .borrow_mut()
             .insert(address, Rc::clone(&listening));
+        if let Some(before) = before {
+            before.close();
+            self.wheel.wake_all();
+        }
         tokio::task::spawn_local(accept(
             Rc::clone(self),
             Rc::clone(protocol),

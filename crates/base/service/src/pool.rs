@@ -129,6 +129,11 @@ impl<C> IdlePool<C> {
         self.limits = limits;
     }
 
+    /// Idle connections to one endpoint.
+    pub fn idle(&self, endpoint: EndpointId) -> usize {
+        self.idle.get(&endpoint).map_or(0, VecDeque::len)
+    }
+
     /// Idle connections in all.
     pub fn len(&self) -> usize {
         self.len
@@ -166,6 +171,7 @@ mod tests {
         assert_eq!(pool.put(id, 1, 0), None);
         assert_eq!(pool.put(id, 2, 0), None);
         assert_eq!(pool.put(id, 3, 0), Some(1));
+        assert_eq!(pool.idle(id), 2);
         assert_eq!(
             (pool.take(id, 1), pool.take(id, 1), pool.take(id, 1)),
             (Some(3), Some(2), None)

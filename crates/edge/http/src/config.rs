@@ -28,6 +28,9 @@ object! {
         pub body_timeout: Duration = Duration::from_secs(30),
         /// How long a client may take none of an answer that waits for it.
         pub send_timeout: Duration = Duration::from_secs(30),
+        /// How long an answer may make no progress once the client has ended its own direction. Most clients that do so
+        /// have gone; some still wait for the answer.
+        pub half_close_timeout: Duration = Duration::from_secs(5),
         /// How long a connection may wait for its next request.
         pub idle_timeout: Duration = Duration::from_secs(75),
         /// How long a tunnel, such as a WebSocket, may be silent in both directions.
@@ -57,6 +60,7 @@ impl Default for HttpConfig {
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(30),
+            half_close_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(75),
             tunnel_timeout: Duration::from_secs(3600),
             forwarded: ForwardedConfig::default(),

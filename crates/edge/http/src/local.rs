@@ -219,6 +219,27 @@ impl Local {
         drop(pool.put(endpoint, wire, time / 1000));
     }
 
+    /// Measures the worker and its pool for the metrics. `busy` is what the last call found.
+    fn measure(&self, busy: &mut std::time::Duration) {
+        let runtime = tokio::runtime::Handle::current().metrics();
+        let cells = self.registry.workers().on(self.worker.id);
+        cells.tasks.set(runtime.num_alive_tasks() as i64);
+        let total = runtime.worker_total_busy_duration(0);
+        cells.busy_for(total.saturating_sub(std::mem::replace(busy, total)));
+
+        let (plan, pool) = (self.plan(), self.pool.borrow());
+        for service in &plan.shared.services {
+            let idle = if pool.is_empty() {
+                0
+            } else {
+                let set = service.service.endpoints();
+                let each = set.all().iter().map(|member| pool.idle(member.endpoint.id()));
+                each.sum()
+            };
+            service.metrics.on(self.worker.id).pool_idle.set(idle as i64);
+        }
+    }
+
     /// A clean exchange.
     #[inline]
     pub(crate) fn exchange(&self) -> Box<Exchange> {
@@ -321,13 +342,18 @@ fn pickers(plan: &Plan, old: Option<&LocalPlan>, ids: &mut IdSource) -> Vec<Rc<R
         .collect()
 }
 
-/// What has to be done now and then: log lines that wait, connections that waited for too long.
+/// What has to be done now and then: log lines that wait, connections that waited for too long, and numbers that
+/// nobody counts as they change.
 async fn keep_house(local: Rc<Local>) {
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
-    loop {
+    let mut busy = std::time::Duration::ZERO;
+    for count in 0_u64.. {
         tick.tick().await;
         local.log.borrow_mut().tick(Instant::now());
         local.pool.borrow_mut().evict(now() / 1000);
+        if count % 10 == 0 {
+            local.measure(&mut busy);
+        }
     }
 }
 

@@ -19,9 +19,10 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
     let client = &*client;
     let plan = client.plan();
     let times = exchange.times;
-    let begun = match times.first_piece {
+    // A head that came whole began when it was complete.
+    let begun = match times.first_bytes {
         0 => times.start,
-        first_piece => first_piece,
+        first => first,
     };
     let duration = end.saturating_sub(begun);
     let worker = local.worker.id;
@@ -105,13 +106,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         referer: fields.first(FieldId::Referer),
         reason: exchange.reason,
         rule: (!exchange.rule.is_empty()).then_some(exchange.rule),
-        head: micros(
-            exchange
-                .times
-                .start
-                .saturating_sub(exchange.times.first_bytes),
-        )
-        .filter(|_| exchange.times.first_bytes > 0),
+        head: micros(times.start.saturating_sub(begun)),
         trace_id: trace.as_ref().map(weir_telemetry::HexId::as_str),
     });
     end
@@ -128,6 +123,9 @@ fn count_service(local: &Local, client: &Client, exchange: &Exchange, service: u
     if exchange.reused {
         endpoint.reused.inc();
     }
+    let (received, sent) = exchange.endpoint_bytes;
+    endpoint.bytes_received.add(received);
+    endpoint.bytes_sent.add(sent);
     if exchange.times.first_byte > 0 {
         let status = exchange.response.status();
         let cells = plan.service(service).metrics.on(worker);

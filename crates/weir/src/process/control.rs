@@ -16,6 +16,16 @@ pub(super) struct Handle(pub(super) Arc<State>);
 
 impl Control for Handle {
     fn metrics(&self) -> String {
+        // Endpoints know what is in flight, so no worker has to count it twice.
+        for service in self.0.services.status() {
+            let active: u32 = service
+                .endpoints
+                .iter()
+                .map(|endpoint| endpoint.active)
+                .sum();
+            let metrics = self.0.registry.service(&service.name);
+            metrics.on(0).pool_active.set(i64::from(active));
+        }
         self.0.registry.render(&Scrape {
             version: VERSION,
             uptime: self.0.began.elapsed(),

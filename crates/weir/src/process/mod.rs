@@ -98,7 +98,9 @@ async fn serve(source: ConfigSource, started: impl FnOnce(&Started)) -> ExitCode
     };
     let state = Arc::new(state);
     state.serve_admin();
-    started(&state.started(warnings));
+    let serving = state.started(warnings);
+    state.say_serving(&serving);
+    started(&serving);
     let watching = tokio::spawn(reload::watch(Arc::clone(&state)));
     let keeping = tokio::spawn(state::keep_house(Arc::clone(&state)));
     signals.handle(&state).await;

@@ -28,6 +28,18 @@ impl State {
     /// Reads the config again and goes over to it, or changes nothing. `cause` is for the log.
     pub(super) async fn reload(self: &Arc<Self>, cause: &'static str) -> Result<Reloaded, Refused> {
         let _one_at_a_time = self.reloading.lock().await;
+        self.reload_now(cause).await
+    }
+
+    /// Reloads, unless somebody else has done so meanwhile.
+    async fn reload_changed(self: &Arc<Self>) {
+        let _one_at_a_time = self.reloading.lock().await;
+        if self.changed().await.is_some() {
+            let _ = self.reload_now("file changed").await;
+        }
+    }
+
+    async fn reload_now(self: &Arc<Self>, cause: &'static str) -> Result<Reloaded, Refused> {
         let began = Instant::now();
         // Looked at before they are read: what changes from here on is another change.
         let paths = self.current().sources.paths().to_vec();
@@ -77,6 +89,12 @@ impl State {
         let source = self.source.clone();
         let loaded = blocking(move || load(&source)).await?.map_err(refused)?;
         let (config, sources) = (Arc::new(loaded.value), loaded.sources);
+        // An editor or a copy empties a file before it writes it. That must not become a plan that serves nothing.
+        if config.routes.is_empty() && !self.current().config.routes.is_empty() {
+            return Err(refused_because(
+                "the new config has no routes; to serve none, restart",
+            ));
+        }
         let prepared = self
             .services
             .prepare(specs(&config), RELOAD_WAIT)
@@ -136,6 +154,8 @@ impl State {
         let (opened, closed) = (changes.opened.len(), changes.closed.len());
         let mut bound = bound;
         for (key, listener) in changes.opened {
+            // Its old spelling, if that is all that changed.
+            bound.retain(|_, address| *address != listener.address);
             bound.insert(Arc::clone(&key), listener.address);
             workers.listen(&key, listener).await;
         }
@@ -198,9 +218,8 @@ pub(super) async fn watch(state: Arc<State>) {
                 Some(again) => now = again,
             }
         };
-        // Otherwise somebody has asked for a reload meanwhile.
         if settled {
-            let _ = state.reload("file changed").await;
+            state.reload_changed().await;
         }
     }
 }

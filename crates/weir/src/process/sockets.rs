@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use weir_config::{Cx, Diagnostics, Sources};
-use weir_net::{BoundListener, bind};
+use weir_net::{BoundListener, bind, bind_beside};
 
 use super::compile::failed;
 use crate::config::Config;
@@ -33,11 +33,11 @@ pub(super) fn prepare(
         if bound.contains_key(&key) {
             continue;
         }
-        match bind(
-            listener.address.socket_addr(),
-            workers,
-            listener.backlog.as_u32(),
-        ) {
+        let address = listener.address.socket_addr();
+        // What overlaps it cannot be in the new config as well, so it is about to close.
+        let beside_ours = bound.values().any(|ours| overlap(*ours, address));
+        let bind = if beside_ours { bind_beside } else { bind };
+        match bind(address, workers, listener.backlog.as_u32()) {
             Ok(listener) => opened.push((key, listener)),
             Err(error) => {
                 cx.error(listener.address.span, error.to_string());
@@ -55,7 +55,16 @@ pub(super) fn prepare(
     let closed = bound
         .iter()
         .filter(|(key, _)| !wanted.iter().any(|wanted| **wanted == ***key))
+        // The same address in another spelling: the new sockets take the place of the old.
+        .filter(|(_, address)| !opened.iter().any(|(_, new)| new.address == **address))
         .map(|(key, address)| (Arc::clone(key), *address))
         .collect();
     Ok(Changes { opened, closed })
+}
+
+/// Whether sockets on both could get the same connection.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port()
+        && a.port() != 0
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }

@@ -94,8 +94,10 @@ impl State {
             failed(cx)
         };
         let registry = Registry::new(worker_count, config.metrics.endpoints.as_usize());
-        let logs = Logs::start(&config, &registry)
-            .map_err(|error| broken(format!("cannot open the logs: {error}")))?;
+        let logs = Logs::start(&config, &registry).map_err(|error| {
+            let target = config.log.access.0.clone();
+            broken(format!("cannot open the access log ({target:?}): {error}"))
+        })?;
         let seed = seed();
         let services = Services::new(Options::new(
             Arc::new(|| weir_net::now() / 1000),
@@ -183,6 +185,28 @@ impl State {
             admin: lock(&self.admin).as_ref().map(|admin| admin.address),
             warnings,
         }
+    }
+
+    /// Tells the event log what listens where.
+    pub(super) fn say_serving(&self, serving: &Started) {
+        let listeners: Vec<String> = serving
+            .listeners
+            .iter()
+            .map(|(name, address)| format!("{name}={address}"))
+            .collect();
+        let admin = serving
+            .admin
+            .map_or_else(|| "off".to_owned(), |at| at.to_string());
+        self.events.info(
+            "serving",
+            &[
+                ("version", Value::Str(env!("CARGO_PKG_VERSION"))),
+                ("config", Value::Str(&self.source.describe())),
+                ("listeners", Value::Str(&listeners.join(" "))),
+                ("admin", Value::Str(&admin)),
+                ("workers", Value::Uint(self.worker_count as u64)),
+            ],
+        );
     }
 
     pub(super) fn current(&self) -> MutexGuard<'_, Current> {

@@ -42,10 +42,27 @@ impl FieldSet {
 /// every rule (RFC 9113, 3.1 made it obsolete).
 pub(crate) fn upgrade(request: &RequestHead) -> Option<&[u8]> {
     let upgrade = request.upgrade()?;
-    let h2c = upgrade
-        .split(|byte| *byte == b',')
-        .any(|name| name.trim_ascii().to_ascii_lowercase().starts_with(b"h2c"));
+    let h2c = protocols(upgrade).any(|name| name.to_ascii_lowercase().starts_with(b"h2c"));
     (request.body().is_empty() && !h2c).then_some(upgrade)
+}
+
+/// Whether the endpoint's 101 switches to what the request asked for. Any other protocol is one that the client does
+/// not speak (RFC 9110, 7.8: a server must not switch to it).
+pub(crate) fn switches(request: &RequestHead, response: &ResponseHead) -> bool {
+    let (Some(asked), Some(agreed)) = (upgrade(request), response.upgrade()) else {
+        return false;
+    };
+    let mut agreed = protocols(agreed).peekable();
+    agreed.peek().is_some()
+        && agreed.all(|name| protocols(asked).any(|asked| asked.eq_ignore_ascii_case(name)))
+}
+
+/// The names in an Upgrade field.
+fn protocols(upgrade: &[u8]) -> impl Iterator<Item = &[u8]> {
+    upgrade
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty())
 }
 
 /// How many more hops an OPTIONS request may take, if it says so (RFC 9110, 7.6.2). The server where

@@ -17,8 +17,6 @@ use crate::{
 pub(crate) struct Times {
     /// The first bytes of a head that did not come whole; zero if it did.
     pub(crate) first_bytes: Micros,
-    /// The first byte of the request came, if its head came in pieces.
-    pub(crate) first_piece: Micros,
     /// The head of the request was complete.
     pub(crate) start: Micros,
     /// How long connecting took; zero on a reused connection.
@@ -62,6 +60,8 @@ pub(crate) struct Exchange {
     /// Body bytes from the client and to it.
     pub(crate) body_in: u64,
     pub(crate) body_out: u64,
+    /// Bytes received from the endpoint and sent to it, by the attempt that is being counted.
+    pub(crate) endpoint_bytes: (u64, u64),
     /// Times that an endpoint was tried.
     pub(crate) attempts: u8,
     /// The endpoint's connection had served before.
@@ -90,6 +90,7 @@ impl Exchange {
             detail: "",
             body_in: 0,
             body_out: 0,
+            endpoint_bytes: (0, 0),
             attempts: 0,
             reused: false,
         })
@@ -112,6 +113,7 @@ impl Exchange {
         self.detail = "";
         self.body_in = 0;
         self.body_out = 0;
+        self.endpoint_bytes = (0, 0);
         self.attempts = 0;
         self.reused = false;
     }

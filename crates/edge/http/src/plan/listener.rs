@@ -18,6 +18,7 @@ pub(crate) struct ListenerPlan {
     pub(crate) head_timeout: Micros,
     pub(crate) body_timeout: Micros,
     pub(crate) send_timeout: Micros,
+    pub(crate) half_close_timeout: Micros,
     pub(crate) idle_timeout: Micros,
     pub(crate) tunnel_timeout: Micros,
     /// Largest request body, unless the route says otherwise.
@@ -45,6 +46,7 @@ impl ListenerPlan {
             head_timeout: micros(config.head_timeout),
             body_timeout: micros(config.body_timeout),
             send_timeout: micros(config.send_timeout),
+            half_close_timeout: micros(config.half_close_timeout),
             idle_timeout: micros(config.idle_timeout),
             tunnel_timeout: micros(config.tunnel_timeout),
             max_body: match config.max_body {

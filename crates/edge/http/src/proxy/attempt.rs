@@ -112,9 +112,10 @@ impl Send<'_> {
                     (self.route.timeouts.first_byte, Reason::FirstByteTimeout),
                 ),
             };
+            let (limit, why) = self.shortened(client, limit, why);
             deadline
                 .poll(cx, &client.timer, moved, limit, why)
-                .map(|why| Err(Failure::Timeout(why)))
+                .map(|why| Err(Failure::of_deadline(why)))
         })
         .await
     }
@@ -163,13 +164,14 @@ impl Send<'_> {
                 Waits::Source => (self.route.timeouts.idle, Reason::IdleTimeout),
                 Waits::Sink => (self.listener.send_timeout, Reason::ClientGone),
             };
+            if outgoing != Outgoing::Moving && client.poll_gone(cx, worker).is_ready() {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
+            let (limit, why) = self.shortened(client, limit, why);
             let moved = up.wire.received + client.wire.sent + client.wire.received + up.wire.sent;
             deadline
                 .poll(cx, &client.timer, moved, limit, why)
-                .map(|why| match why {
-                    Reason::ClientGone => Err(Failure::ClientGone),
-                    why => Err(Failure::Timeout(why)),
-                })
+                .map(|why| Err(Failure::of_deadline(why)))
         })
         .await;
         exchange.body_out = response.moved;
@@ -203,6 +205,16 @@ impl Send<'_> {
         })
     }
 
+    /// A client that has ended its direction is waited for only so long.
+    fn shortened(&self, client: &Client, limit: Micros, why: Reason) -> (Micros, Reason) {
+        let half_close = self.listener.half_close_timeout;
+        if client.wire.ended && half_close < limit {
+            (half_close, Reason::ClientGone)
+        } else {
+            (limit, why)
+        }
+    }
+
     fn limit_of_request(&self, request: &Relay) -> (Micros, Reason) {
         match request.waits() {
             Waits::Source => (self.listener.body_timeout, Reason::BodyTimeout),
@@ -234,8 +246,7 @@ impl Send<'_> {
             up.wire.consume_head(n);
             match exchange.response.status() {
                 101 => {
-                    let asked = forward::upgrade(&exchange.request).is_some();
-                    if asked && exchange.response.upgrade().is_some() {
+                    if forward::switches(&exchange.request, &exchange.response) {
                         return Ok(Some(Headed::Switching));
                     }
                     return Err(Failure::UnexpectedInterim);

@@ -51,6 +51,14 @@ impl Failure {
         }
     }
 
+    /// A deadline that passed.
+    pub(crate) const fn of_deadline(why: Reason) -> Self {
+        match why {
+            Reason::ClientGone => Self::ClientGone,
+            why => Self::Timeout(why),
+        }
+    }
+
     /// What the client is told, if its answer has not begun.
     pub(crate) const fn answer(&self) -> Answer {
         match self {

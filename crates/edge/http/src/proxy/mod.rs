@@ -116,6 +116,7 @@ pub(crate) async fn run(
         exchange.body_in = request.moved;
         request.reset(&local.worker.pipes);
         let silent = up.wire.received == before;
+        exchange.endpoint_bytes = up.moved();
         up.discard(local);
         if failure.is_client_gone() {
             exchange.status = 499;
@@ -205,7 +206,7 @@ async fn fail(
 fn note_failure(
     local: &Local,
     plan: &LocalPlan,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     service: u32,
     failure: &Failure,
 ) {
@@ -214,6 +215,10 @@ fn note_failure(
     };
     let metrics = local.endpoint_metrics(plan, service, endpoint);
     let cells = metrics.on(local.worker.id);
+    // Another attempt has another endpoint.
+    let (received, sent) = std::mem::take(&mut exchange.endpoint_bytes);
+    cells.bytes_received.add(received);
+    cells.bytes_sent.add(sent);
     match failure {
         Failure::Closed | Failure::Reset => cells.resets.inc(),
         Failure::BadResponse(_) => cells.bad_responses.inc(),
@@ -264,6 +269,7 @@ async fn answer(
     let outcome = send.relay(client, exchange, &mut up, &mut request).await;
     let request_done = request.is_done();
     exchange.body_in = request.moved;
+    exchange.endpoint_bytes = up.moved();
     request.reset(&local.worker.pipes);
     match outcome {
         Ok(()) => {

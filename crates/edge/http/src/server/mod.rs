@@ -83,6 +83,10 @@ async fn refuse(local: &Local, client: &mut Client, mut exchange: Box<Exchange>,
     let plan = Rc::clone(client.plan());
     let listener = plan.listener(client.listener_index);
     exchange.times.start = now();
+    // Whatever id it carried cannot be trusted; one of ours leads from what the client sees to the log.
+    if listener.request_id {
+        exchange.set_request_id(local.new_id().as_bytes());
+    }
     answer(local, client, &mut exchange, refusal, None, false);
     let next = if reply::flush(client, listener).await.is_ok() {
         Next::Linger

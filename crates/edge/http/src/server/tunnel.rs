@@ -72,4 +72,5 @@ pub(super) async fn run(
     .await;
     exchange.body_in = out.relay.moved;
     exchange.body_out = back.relay.moved;
+    exchange.endpoint_bytes = up.moved();
 }

@@ -24,15 +24,24 @@ pub(crate) struct Upstream {
     /// Index of the service in the plan.
     pub(crate) service: u32,
     picked: Picked,
+    /// Bytes received and sent before this exchange.
+    before: (u64, u64),
 }
 
 impl Upstream {
     pub(crate) fn new(wire: Box<Wire>, picked: Picked, service: u32) -> Self {
         Self {
+            before: (wire.received, wire.sent),
             wire,
             service,
             picked,
         }
+    }
+
+    /// Bytes received and sent for this exchange.
+    pub(crate) fn moved(&self) -> (u64, u64) {
+        let (received, sent) = self.before;
+        (self.wire.received - received, self.wire.sent - sent)
     }
 
     /// Closes the connection and gives its memory back.
@@ -56,6 +65,7 @@ impl Upstream {
             mut wire,
             service,
             picked,
+            before: _,
         } = self;
         picked.endpoint().succeeded();
         local.worker.buffers.reclaim_if_empty(&mut wire.input);
