@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use weir_config::{HostPort, ListenAddress, Text};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,14 +58,14 @@ Examples:
   weir up 3000 --listen :80      for everyone, on port 80")]
 pub(crate) struct Up {
     /// Ports of apps on this machine.
-    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_name = "PORT", value_parser = port)]
     pub(crate) ports: Vec<u16>,
     /// Where to listen; `:8080` is port 8080 of every address of this machine [default: 127.0.0.1:8080, or the next free port].
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<String>,
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub(crate) listen: Option<ListenAddress>,
     /// Where the admin API listens [default: 127.0.0.1:9900, or the next free port].
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) admin: Option<String>,
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub(crate) admin: Option<ListenAddress>,
 }
 
 /// Serves a config.
@@ -90,7 +91,7 @@ pub(crate) struct Run {
 #[command(after_help = "\
 Examples:
   weir check                     checks ./weir.yaml
-  weir check -c new.yaml && weir reload
+  weir check -c new.yaml && cp new.yaml weir.yaml && weir reload
   weir check --json | jq '.diagnostics[].message'")]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -176,6 +177,7 @@ Examples:
   weir drain 127.0.0.1:3001 --undo")]
 pub(crate) struct Drain {
     /// The address of the endpoint, or what the config says.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) endpoint: String,
     /// Only in this service.
     #[arg(long, value_name = "NAME")]
@@ -210,7 +212,7 @@ pub(crate) struct ConfigPath {
 #[derive(Debug, Args)]
 pub(crate) struct Admin {
     /// The admin API of the running Weir [default: what the config says, or else 127.0.0.1:9900].
-    #[arg(long = "admin", value_name = "ADDR")]
+    #[arg(long = "admin", value_name = "ADDR", value_parser = admin_address)]
     pub(crate) address: Option<String>,
     /// The token of the admin API; others on this machine can see it here, but not in the environment as WEIR_TOKEN.
     #[arg(long, value_name = "TOKEN")]
@@ -222,6 +224,40 @@ pub(crate) struct Json {
     /// Writes JSON, for machines.
     #[arg(long = "json")]
     pub(crate) wanted: bool,
+}
+
+/// A port that something can listen on.
+fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
+}
+
+/// Where to listen, as the config has it.
+fn listen_address(text: &str) -> Result<ListenAddress, String> {
+    ListenAddress::from_text(text).map_err(|hint| expected(ListenAddress::EXPECTED, &hint))
+}
+
+/// Whom to ask: any host and port, or `:9900` for this machine.
+fn admin_address(text: &str) -> Result<String, String> {
+    let full = if text.starts_with(':') {
+        format!("127.0.0.1{text}")
+    } else {
+        text.to_owned()
+    };
+    match HostPort::from_text(&full) {
+        Ok(_) => Ok(full),
+        Err(hint) => Err(expected(HostPort::EXPECTED, &hint)),
+    }
+}
+
+fn expected(what: &str, hint: &str) -> String {
+    if hint.is_empty() {
+        format!("expected {what}")
+    } else {
+        format!("expected {what}; {hint}")
+    }
 }
 
 /// `name: value`, as curl takes it.

@@ -89,6 +89,17 @@ pub fn parse(
     cx.finish(config)
 }
 
+/// Where the admin API is, by a config that may be wrong everywhere else: whoever has just made a mistake in it still wants
+/// to ask the Weir that runs with what it was before.
+pub fn admin(path: &Path, environment: Environment<'_>) -> Result<OrOff<AdminConfig>, Diagnostics> {
+    let mut cx = Cx::load(path, environment);
+    let part = cx.part("admin", || OrOff::On(AdminConfig::default()));
+    match part {
+        Some(admin) => Ok(admin),
+        None => cx.finish(part).map(|loaded| loaded.value),
+    }
+}
+
 /// The JSON Schema of the config, which editors understand.
 pub fn schema() -> Json {
     weir_config::schema::<Config>("Weir config")
@@ -112,6 +123,10 @@ impl Config {
                 self.check_service(name, cx);
                 used.push(&name.value);
             }
+        }
+        if cx.has_errors() {
+            // The route that would lead there may be one that is wrong.
+            return;
         }
         used.sort_unstable();
         for (name, _) in &self.services {
@@ -181,12 +196,18 @@ fn unknown<'a>(
     } else {
         known.collect()
     };
+    let none = known.is_empty() && !cx.is_full();
     let nearest = nearest(name, known.iter().copied());
     let problem = cx.error(span, format!("there is no {what} `{name}`"));
     problem.nearest(nearest);
     if nearest.is_none() && (1..=LISTED).contains(&known.len()) {
         let listed: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
         problem.expected(format!("one of {}", listed.join(", ")));
+    }
+    if none {
+        problem.help(format!(
+            "there is none at all: a {what} is an entry under `{what}s`"
+        ));
     }
 }
 

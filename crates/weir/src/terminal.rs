@@ -63,6 +63,13 @@ impl Output {
     }
 }
 
+/// `1 route`, `2 routes`.
+pub(crate) fn count(number: impl Display, noun: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// Colours, if they are welcome: on a terminal, unless `NO_COLOR` is set (no-color.org).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {

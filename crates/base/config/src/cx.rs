@@ -12,6 +12,9 @@ use crate::sources::Sources;
 use crate::span::Span;
 use crate::tree::Region;
 
+/// What editors want in a JSON file to know its schema. It says nothing to Weir.
+const SCHEMA: &str = "$schema";
+
 /// Collects problems while a config is read, decoded and compiled into a plan, and knows the files that they point into.
 #[derive(Debug, Default)]
 pub struct Cx {
@@ -70,7 +73,14 @@ impl Cx {
             return None;
         }
         match self.sources.root.clone() {
-            Some(root) => T::decode(&root, self),
+            Some(mut root) => {
+                if root.entry(SCHEMA).is_some()
+                    && let Value::Map(entries) = &mut Arc::make_mut(&mut root).value
+                {
+                    entries.retain(|entry| *entry.key != *SCHEMA);
+                }
+                T::decode(&root, self)
+            }
             None => {
                 let empty = Node {
                     span: Span::new(0, 1, 1, 1),
@@ -80,6 +90,20 @@ impl Cx {
                 T::decode(&Arc::new(empty), self)
             }
         }
+    }
+
+    /// The value of one key of the whole, whatever else is wrong; the default where it is not written. `None` if it cannot be
+    /// read.
+    pub fn part<T: Decode>(&self, key: &str, default: impl FnOnce() -> T) -> Option<T> {
+        if self.fatal {
+            return None;
+        }
+        let Some(entry) = self.sources.root.as_ref().and_then(|root| root.entry(key)) else {
+            return Some(default());
+        };
+        let mut alone = Self::new(self.sources.clone());
+        let value = T::decode(&entry.node, &mut alone);
+        value.filter(|_| !alone.has_errors())
     }
 
     /// The value, if there is one and no error was reported; otherwise every problem.

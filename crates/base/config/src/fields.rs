@@ -6,6 +6,7 @@ use crate::cx::Cx;
 use crate::decode::Decode;
 use crate::nearest::nearest;
 use crate::node::{Entry, Node, Value, shorten};
+use crate::planned::planned;
 use crate::schema::Schemas;
 use crate::span::Span;
 use crate::tree::after;
@@ -144,7 +145,12 @@ impl<'n> Fields<'n> {
                 entry.key_span,
                 format!("unknown key `{}`", shorten(&entry.key)),
             );
-            problem.path_of(self.span).key(&*entry.key).nearest(nearest);
+            problem.path_of(self.span).key(&*entry.key);
+            if let Some(help) = planned(&entry.key) {
+                problem.help(help);
+                continue;
+            }
+            problem.nearest(nearest);
             if nearest.is_none() {
                 problem.expected(format!("one of {}", list(known)));
             }

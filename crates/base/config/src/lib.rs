@@ -93,6 +93,7 @@ mod json;
 mod macros;
 mod nearest;
 mod node;
+mod planned;
 mod problem;
 mod render;
 mod schema;

@@ -46,7 +46,7 @@ impl Secret {
     fn from_file(path: &str, span: Span, cx: &mut Cx) -> Option<Self> {
         let path = cx.file(span, Path::new(path));
         let mut text = String::new();
-        let read = std::fs::File::open(&path)
+        let read = crate::sources::open(&path)
             .and_then(|file| file.take(Self::MOST_BYTES + 1).read_to_string(&mut text));
         if let Err(error) = read {
             let message = format!("cannot read the secret file `{}`: {error}", path.display());

@@ -5,7 +5,8 @@ use serde_json::{Value as Json, json};
 use crate::cx::Cx;
 use crate::decode::Decode;
 use crate::nearest::nearest;
-use crate::node::{Node, Value, shorten};
+use crate::node::{Node, Scalar, Value, shorten};
+use crate::planned::planned;
 use crate::schema::{Schemas, clean};
 
 /// Reads one of some words; what [`choice!`](crate::choice) uses.
@@ -26,9 +27,12 @@ pub fn decode_word<T: Copy>(node: &Node, words: &[(&'static str, T)], cx: &mut C
             Value::Scalar(scalar) => scalar.describe(),
             _ => shorten(text),
         };
-        cx.error(node.span, format!("unknown word: {shown}"))
-            .expected(format!("one of {listed}"))
-            .nearest(nearest(text, names));
+        let problem = cx.error(node.span, format!("unknown word: {shown}"));
+        problem.expected(format!("one of {listed}"));
+        match planned(text) {
+            Some(help) => problem.help(help),
+            None => problem.nearest(nearest(text, names)),
+        };
     }
     found.map(|(_, value)| *value)
 }
@@ -72,6 +76,10 @@ impl<T: Decode> Decode for OrOff<T> {
     fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
         match word(node) {
             Some("off") => Some(Self::Off),
+            _ if no(node) => {
+                cx.mismatch(node, "a value, or `off`");
+                None
+            }
             _ => T::decode(node, cx).map(Self::On),
         }
     }
@@ -86,6 +94,17 @@ impl<T: Decode> Decode for OrOff<T> {
     fn schema(schemas: &mut Schemas) -> Json {
         json!({ "anyOf": [{ "const": "off" }, T::schema(schemas)] })
     }
+}
+
+/// What other tools take for `off`.
+fn no(node: &Node) -> bool {
+    let Value::Scalar(scalar) = &node.value else {
+        return false;
+    };
+    let text = Scalar::as_unquoted(scalar).unwrap_or_default();
+    ["false", "no", "none", "disabled"]
+        .iter()
+        .any(|no| text.eq_ignore_ascii_case(no))
 }
 
 /// A value, or the word `auto` for Weir to choose.

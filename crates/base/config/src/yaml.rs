@@ -15,6 +15,31 @@ use crate::tree::{Builder, Entries, MOST_DEPTH, Stop};
 /// How much all aliases of a file may copy: a unit for each value, and one for each 64 bytes of its text.
 const MOST_COPIED: usize = 200_000;
 
+/// What to do about what the scanner says, by a part of it.
+const HELP: [(&str, &str); 7] = [
+    ("tab", "indent with spaces"),
+    (
+        "anchor",
+        "what begins with `*` or `&` goes in quotes: \"*\"; any path is `/*`",
+    ),
+    (
+        "mapping values are not allowed",
+        "here or on the line above, a colon or the space after it is missing, or the indent differs",
+    ),
+    ("did not find expected '-'", IN_ONE_COLUMN),
+    ("did not find expected key", IN_ONE_COLUMN),
+    (
+        "simple key",
+        "a colon and a space are missing here or on the line above",
+    ),
+    (
+        "did not find expected ',' or",
+        "a comma or the closing bracket is missing here or before",
+    ),
+];
+
+const IN_ONE_COLUMN: &str = "the keys of one item begin in one column";
+
 /// Reads a file that holds one YAML document. `None` for an empty file.
 pub(crate) fn read(text: &str, builder: &mut Builder<'_>) -> Result<Option<Node>, Stop> {
     let mut reader = Reader {
@@ -65,8 +90,8 @@ impl<'t> Reader<'t, '_, '_> {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
                 let mut stop = self.stop(*error.marker(), format!("not YAML: {}", error.info()));
-                if error.info().contains("tab") {
-                    stop.help("indent with spaces");
+                if let Some((_, help)) = HELP.iter().find(|(part, _)| error.info().contains(part)) {
+                    stop.help(*help);
                 }
                 Err(stop)
             }

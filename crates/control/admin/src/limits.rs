@@ -26,8 +26,8 @@ impl Default for Limits {
             head: 16 << 10,
             body: 4 << 10,
             head_timeout: Duration::from_secs(10),
-            lifetime: Duration::from_secs(300),
-            grace: Duration::from_secs(30),
+            lifetime: Duration::from_secs(30),
+            grace: Duration::from_secs(5),
         }
     }
 }

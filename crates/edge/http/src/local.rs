@@ -3,13 +3,16 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
+    future::poll_fn,
+    pin::pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use foldhash::fast::RandomState;
+use tokio::task::unconstrained;
 use weir_net::{Connection, Listening, Micros, Protocol, Refusal, Worker, now};
 use weir_service::{Endpoint, EndpointId, IdleLimits, IdlePool, Picked, Picker};
 use weir_telemetry::{
@@ -190,17 +193,37 @@ impl Local {
     }
 
     /// An idle connection to this endpoint that is still good.
-    pub(crate) fn take_idle(&self, endpoint: EndpointId, time: Micros) -> Option<Box<Wire>> {
+    pub(crate) fn take_idle(
+        &self,
+        plan: &LocalPlan,
+        service: u32,
+        endpoint: &Endpoint,
+        time: Micros,
+    ) -> Option<Box<Wire>> {
         let mut pool = self.pool.borrow_mut();
         let now_ms = time / 1000;
         let mut cx = Context::from_waker(Waker::noop());
+        let buffers = &self.worker.buffers;
         loop {
-            let mut wire = pool.take(endpoint, now_ms)?;
-            // Whatever can be read now, the end included, belongs to no request of ours.
-            if wire.poll_fill(&mut cx, &self.worker.buffers).is_pending() {
-                return Some(wire);
+            let mut wire = pool.take(endpoint.id(), now_ms)?;
+            let found = {
+                // Unconstrained: a task that has used up its budget is told "pending" whatever waits, and pending
+                // means clean here.
+                let look = unconstrained(poll_fn(|cx| wire.poll_fill(cx, buffers)));
+                pin!(look).poll(&mut cx)
+            };
+            match found {
+                Poll::Pending => return Some(wire),
+                // Whatever can be read now belongs to no request of ours, and who sends it on one connection is not
+                // to be trusted with the others.
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    buffers.reclaim(&mut wire.input);
+                    pool.remove_endpoint(endpoint.id());
+                    let metrics = self.endpoint_metrics(plan, service, endpoint);
+                    metrics.on(self.worker.id).bad_responses.inc();
+                }
+                Poll::Ready(_) => buffers.reclaim(&mut wire.input),
             }
-            self.worker.buffers.reclaim(&mut wire.input);
         }
     }
 
@@ -233,10 +256,17 @@ impl Local {
                 0
             } else {
                 let set = service.service.endpoints();
-                let each = set.all().iter().map(|member| pool.idle(member.endpoint.id()));
+                let each = set
+                    .all()
+                    .iter()
+                    .map(|member| pool.idle(member.endpoint.id()));
                 each.sum()
             };
-            service.metrics.on(self.worker.id).pool_idle.set(idle as i64);
+            service
+                .metrics
+                .on(self.worker.id)
+                .pool_idle
+                .set(idle as i64);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Asking a running Weir: which one, with what token, and what a refusal means.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 
 use serde_json::Value as Json;
 use weir_admin::{AdminConfig, ClientError, Response};
@@ -17,7 +16,7 @@ use crate::terminal::{Exit, Output};
 pub(super) struct Remote {
     pub(super) address: String,
     token: Option<Secret>,
-    /// Why the config could not say where it is.
+    /// Why it may be somewhere else.
     note: Option<String>,
 }
 
@@ -33,31 +32,40 @@ impl Remote {
             .map(|token| Secret::new(&token));
         if let Some(address) = &admin.address {
             return Ok(Self {
-                address: with_host(address),
+                address: address.clone(),
                 token,
                 note: None,
             });
         }
-        let mut note = None;
-        let configured = match locate::config(config) {
-            Ok(path) => match from_config(&path) {
-                Configured::On(admin) => admin,
-                Configured::Off => {
-                    let message = format!(
-                        "{} says `admin: off`, so a Weir that runs with it cannot be asked",
-                        locate::name(&path)
-                    );
-                    return Err(Output::error(Exit::Unreachable, message));
+        if let Some(path) = config.path.as_ref().filter(|path| !path.exists()) {
+            let message = format!("there is no config {}", locate::name(path));
+            return Err(Output::error(Exit::Wrong, message));
+        }
+        let (configured, note) = match locate::config(config).ok() {
+            None => (AdminConfig::default(), None),
+            Some(path) => {
+                let name = locate::name(&path);
+                match config::admin(&path, &process_environment) {
+                    Ok(OrOff::On(admin)) => {
+                        let note = format!(
+                            "this address is from {name}; if `admin` has just changed there, the running Weir may still be at the old one"
+                        );
+                        (admin, Some(note))
+                    }
+                    Ok(OrOff::Off) => {
+                        let message = format!(
+                            "{name} says `admin: off`, so a Weir that runs with it cannot be asked\n  if that is new, the running Weir may still be at the old address: --admin ADDR"
+                        );
+                        return Err(Output::error(Exit::Unreachable, message));
+                    }
+                    Err(problems) => {
+                        let note = format!(
+                            "this address is a guess, since {name} does not tell:\n\n{problems}"
+                        );
+                        (AdminConfig::default(), Some(note))
+                    }
                 }
-                Configured::Broken => {
-                    note = Some(format!(
-                        "{} has errors (see `weir check`), so this address is a guess",
-                        locate::name(&path)
-                    ));
-                    AdminConfig::default()
-                }
-            },
-            Err(_) => AdminConfig::default(),
+            }
         };
         Ok(Self {
             address: reachable(configured.address.socket_addr()).to_string(),
@@ -76,7 +84,7 @@ impl Remote {
                 .unwrap_or_default();
             Output::error(
                 Exit::Unreachable,
-                format!("{error}{note}\n  does a Weir run? `--admin ADDR` says where"),
+                format!("{error}\n  does a Weir run? `--admin ADDR` says where{note}"),
             )
         })?;
         match answer.status {
@@ -134,31 +142,6 @@ pub(super) fn nonsense(remote: &Remote, answer: &Response) -> Output {
         remote.address, answer.status
     );
     Output::error(Exit::Unreachable, message)
-}
-
-enum Configured {
-    On(AdminConfig),
-    Off,
-    Broken,
-}
-
-fn from_config(path: &Path) -> Configured {
-    match config::load(path, &process_environment) {
-        Ok(loaded) => match loaded.value.admin {
-            OrOff::On(admin) => Configured::On(admin),
-            OrOff::Off => Configured::Off,
-        },
-        Err(_) => Configured::Broken,
-    }
-}
-
-/// `:9900` is this machine's.
-fn with_host(address: &str) -> String {
-    if address.starts_with(':') {
-        format!("127.0.0.1{address}")
-    } else {
-        address.to_owned()
-    }
 }
 
 /// Where to connect to get to a socket that is bound to `address`.

@@ -6,7 +6,7 @@ use weir_config::Diagnostics;
 use super::locate;
 use crate::cli::Check;
 use crate::process::{self, Compiled, ConfigSource};
-use crate::terminal::{Exit, Output, Paint};
+use crate::terminal::{Exit, Output, Paint, count};
 
 pub(super) fn run(arguments: &Check) -> Output {
     let path = match locate::config(&arguments.config) {
@@ -77,11 +77,6 @@ fn summary(compiled: &Compiled) -> String {
         count(config.services.len(), "service"),
     ];
     parts.join(", ")
-}
-
-fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 /// As the terminal of standard error likes it.

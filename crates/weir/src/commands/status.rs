@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::admin::{Remote, nonsense, parsed};
 use crate::cli::Status;
-use crate::terminal::{Output, Paint, Table};
+use crate::terminal::{Output, Paint, Table, count};
 
 pub(super) fn run(arguments: &Status) -> Output {
     status(arguments).unwrap_or_else(|output| output)
@@ -52,8 +52,10 @@ fn for_people(status: &Json, paint: Paint) -> String {
         ));
     }
     out.push_str(&format!(
-        "{} workers · {} connections · {} routes\n\n",
-        status["workers"], status["connections"], status["routes"]
+        "{} · {} · {}\n\n",
+        count(&status["workers"], "worker"),
+        count(&status["connections"], "connection"),
+        count(&status["routes"], "route")
     ));
     let mut listeners = Table::default();
     listeners.heading(paint, &["LISTENER", "ADDRESS", "PROTOCOL"]);

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
+use weir_config::ListenAddress;
 
 use crate::cli::Up;
 use crate::demo::Demo;
@@ -15,24 +17,28 @@ use crate::terminal::{Exit, Output, Paint};
 /// Ports to try, from the usual one.
 const TRIED: u16 = 100;
 
+/// How long an app on this machine may take to accept a connection.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 pub(super) fn run(arguments: &Up) -> ExitCode {
-    let addresses = choose(arguments.listen.as_deref(), 8080, "--listen")
-        .and_then(|listen| Ok((listen, choose(arguments.admin.as_deref(), 9900, "--admin")?)));
-    let (listen, admin) = match addresses {
-        Ok(addresses) => addresses,
-        Err(message) => return Output::error(Exit::Wrong, message).print(),
-    };
-    if arguments.ports.is_empty() {
-        return in_front_of_demo(&listen, &admin);
-    }
     let mut ports = arguments.ports.clone();
     ports.sort_unstable();
     ports.dedup();
-    let config = in_front_of(&ports, &listen, &admin);
-    serve(&config, |started| apps_banner(started, &ports))
+    let apps: Vec<SocketAddr> = ports.into_iter().map(local).collect();
+    let addresses = match Addresses::choose(arguments, &apps) {
+        Ok(addresses) => addresses,
+        Err(message) => return Output::error(Exit::Wrong, message).print(),
+    };
+    if apps.is_empty() {
+        return in_front_of_demo(&addresses);
+    }
+    let config = in_front_of(&apps, &addresses);
+    serve(config.clone(), |started| {
+        apps_banner(started, &apps, &config)
+    })
 }
 
-fn in_front_of_demo(listen: &str, admin: &str) -> ExitCode {
+fn in_front_of_demo(addresses: &Addresses) -> ExitCode {
     // It ends with this function, after Weir.
     let demo = match Demo::start() {
         Ok(demo) => demo,
@@ -41,57 +47,128 @@ fn in_front_of_demo(listen: &str, admin: &str) -> ExitCode {
                 .print();
         }
     };
-    let mut config = common(listen, admin);
-    demo.configure(&mut config);
-    serve(&config, demo_banner)
+    serve(config_of_demo(&demo, addresses), demo_banner)
 }
 
-fn serve(config: &Json, banner: impl FnOnce(&Started) -> String) -> ExitCode {
-    // JSON is YAML.
+fn serve(config: String, banner: impl FnOnce(&Started) -> String) -> ExitCode {
     let source = ConfigSource::Text {
         name: "weir up".to_owned(),
-        text: format!("{config:#}"),
+        text: config,
     };
     process::run(source, |started| {
         let _ = std::io::stdout().write_all(banner(started).as_bytes());
     })
 }
 
-/// The address that was asked for, or a free one.
-fn choose(given: Option<&str>, from: u16, option: &str) -> Result<String, String> {
-    match given {
-        Some(address) => Ok(address.to_owned()),
-        None => free(from)
-            .map(|address| address.to_string())
-            .ok_or_else(|| format!("no port from {from} on is free: say {option} ADDR")),
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Where Weir itself listens.
+#[derive(Debug)]
+struct Addresses {
+    listen: ListenAddress,
+    admin: ListenAddress,
+}
+
+impl Addresses {
+    /// What was asked for, or what is free. Never where one of the apps is, or is about to be: Weir would stand in front of
+    /// itself.
+    fn choose(arguments: &Up, apps: &[SocketAddr]) -> Result<Self, String> {
+        let mut taken: Vec<ListenAddress> = apps.iter().copied().map(ListenAddress::new).collect();
+        taken.extend(arguments.admin);
+        let listen = choose(arguments.listen, 8080, "--listen", &taken)?;
+        taken.push(listen);
+        let admin = choose(arguments.admin, 9900, "--admin", &taken)?;
+        for (own, option) in [(listen, "--listen"), (admin, "--admin")] {
+            let app = apps
+                .iter()
+                .find(|app| own.overlaps(ListenAddress::new(**app)));
+            if let Some(app) = app {
+                return Err(format!(
+                    "`{option} {own}` is where the app {app} should be: Weir would call itself"
+                ));
+            }
+        }
+        Ok(Self { listen, admin })
     }
 }
 
-/// An address of this machine only: nobody asked for more.
-fn free(from: u16) -> Option<SocketAddr> {
-    (from..from.saturating_add(TRIED))
-        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-        .find(|address| TcpListener::bind(address).is_ok())
+/// The address that was asked for, or a free one of this machine only: nobody asked for more.
+fn choose(
+    given: Option<ListenAddress>,
+    from: u16,
+    option: &str,
+    taken: &[ListenAddress],
+) -> Result<ListenAddress, String> {
+    let free = || {
+        (from..from.saturating_add(TRIED))
+            .map(local)
+            .find(|address| {
+                let own = ListenAddress::new(*address);
+                !taken.iter().any(|other| own.overlaps(*other))
+                    && TcpListener::bind(address).is_ok()
+            })
+            .map(ListenAddress::new)
+    };
+    given
+        .or_else(free)
+        .ok_or_else(|| format!("no port from {from} on is free: say {option} ADDR"))
 }
 
-fn common(listen: &str, admin: &str) -> Json {
-    json!({
-        "admin": admin,
-        "log": { "format": "text" },
-        "listeners": { "web": listen },
-    })
+/// What every config here begins with.
+fn common(addresses: &Addresses) -> String {
+    let Addresses { listen, admin } = addresses;
+    format!(
+        "listeners: {{ web: \"{listen}\" }}
+admin: \"{admin}\"
+log: {{ format: text }}
+shutdown: 1s   # for a quick Ctrl-C; without this line requests get 30s to finish
+"
+    )
 }
 
-fn in_front_of(ports: &[u16], listen: &str, admin: &str) -> Json {
-    let mut config = common(listen, admin);
-    config["routes"] = json!([{ "path": "/*", "service": "app" }]);
-    config["services"] = json!({
-        "app": {
-            "endpoints": ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>(),
-            "health": { "tcp": true, "interval": "2s", "healthy_after": 1, "unhealthy_after": 2 },
-        },
-    });
-    config
+/// The config in front of apps. It is shown as it is used, so it is written for people.
+fn in_front_of(apps: &[SocketAddr], addresses: &Addresses) -> String {
+    format!(
+        "{}routes: [{{ path: /*, service: app }}]
+services:
+  app:
+    endpoints: [{}]
+    health: {{ tcp: true, interval: 2s, healthy_after: 1, unhealthy_after: 2 }}
+",
+        common(addresses),
+        listed(apps)
+    )
+}
+
+fn config_of_demo(demo: &Demo, addresses: &Addresses) -> String {
+    let mut shop = json!({});
+    demo.configure(&mut shop);
+    // JSON is YAML.
+    let (routes, services) = (&shop["routes"], &shop["services"]);
+    format!(
+        "{}routes: {routes}\nservices: {services}\n",
+        common(addresses)
+    )
+}
+
+fn listed(apps: &[SocketAddr]) -> String {
+    let apps: Vec<String> = apps.iter().map(ToString::to_string).collect();
+    apps.join(", ")
+}
+
+/// A line for each app where nobody answers yet.
+fn missing(apps: &[SocketAddr], paint: Paint) -> String {
+    apps.iter()
+        .filter(|app| TcpStream::connect_timeout(app, PATIENCE).is_err())
+        .map(|app| {
+            format!(
+                "{} nothing listens on {app} yet\n",
+                paint.yellow("warning:")
+            )
+        })
+        .collect()
 }
 
 /// Where Weir is, for a browser or curl on this machine.
@@ -120,26 +197,24 @@ fn about_admin(out: &mut String, started: &Started) {
 
 const CLOSING: &str = "\nCtrl-C ends it. Each request is a line of JSON from here on.\n\n";
 
-fn apps_banner(started: &Started, ports: &[u16]) -> String {
+fn apps_banner(started: &Started, apps: &[SocketAddr], config: &str) -> String {
     let paint = Paint::of_stdout();
     let url = url(started);
-    let apps: Vec<String> = ports
-        .iter()
-        .map(|port| format!("127.0.0.1:{port}"))
-        .collect();
     let mut out = format!(
-        "{} on {}, in front of {}\n\n",
+        "{} on {}, in front of {}\n{}\n",
         paint.bold("Weir is up"),
         paint.bold(&url),
-        apps.join(", ")
+        listed(apps),
+        missing(apps, paint)
     );
     let _ = writeln!(out, "  try        curl -i {url}/");
     about_admin(&mut out, started);
-    let _ = write!(
-        out,
-        "\nTo keep it, put this into weir.yaml, and start `weir run`:\n\n  listeners: {{ web: \":8080\" }}\n  routes: [{{ path: /*, service: app }}]\n  services: {{ app: [{}] }}\n",
-        apps.join(", ")
+    out.push_str(
+        "\nThis is its config. To keep it, put it into weir.yaml, and start `weir run`:\n\n",
     );
+    for line in config.lines() {
+        let _ = writeln!(out, "  {line}");
+    }
     out.push_str(CLOSING);
     out
 }
@@ -169,32 +244,65 @@ fn demo_banner(started: &Started) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Parser;
 
-    fn compiles(config: &Json) {
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn compiles(text: String) {
         let source = ConfigSource::Text {
             name: "weir up".to_owned(),
-            text: config.to_string(),
+            text,
         };
         let compiled = process::compile(&source).unwrap_or_else(|problems| panic!("{problems}"));
         assert!(compiled.warnings.is_empty(), "{}", compiled.warnings);
     }
 
+    fn up(line: &str) -> Up {
+        match Cli::try_parse_from(line.split(' ')) {
+            Ok(Cli {
+                command: Command::Up(arguments),
+            }) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn chosen(line: &str, apps: &[u16]) -> Result<Addresses, String> {
+        let apps: Vec<SocketAddr> = apps.iter().copied().map(local).collect();
+        Addresses::choose(&up(line), &apps)
+    }
+
     #[test]
     fn what_it_makes_up_is_a_config() {
-        let admin = "127.0.0.1:9900";
-        compiles(&in_front_of(&[3000, 3001], "127.0.0.1:8080", admin));
-        compiles(&in_front_of(&[3000], ":80", admin));
+        let here = chosen("weir up", &[]).unwrap();
+        compiles(in_front_of(&[local(3000), local(3001)], &here));
+        let everywhere = chosen("weir up --listen :80", &[]).unwrap();
+        compiles(in_front_of(&[local(3000)], &everywhere));
         let demo = Demo::start().unwrap();
-        let mut config = common("127.0.0.1:8080", admin);
-        demo.configure(&mut config);
-        compiles(&config);
+        compiles(config_of_demo(&demo, &here));
     }
 
     #[test]
     fn a_taken_port_is_passed_over() {
-        let first = free(18_080).unwrap();
+        let free = |from| choose(None, from, "", &[]).unwrap().socket_addr();
+        let first = free(18_080);
         let _taken = TcpListener::bind(first).unwrap();
-        assert_ne!(free(first.port()), Some(first));
+        assert_ne!(free(first.port()), first);
+    }
+
+    #[test]
+    fn weir_is_never_in_front_of_itself() {
+        let addresses = chosen("weir up", &[8080, 8081, 9900]).unwrap();
+        assert!(addresses.listen.port() > 8081 && addresses.admin.port() > 9900);
+        let addresses = chosen("weir up --listen :9900", &[]).unwrap();
+        assert_ne!(addresses.admin.port(), 9900);
+        for (line, refused) in [
+            ("weir up --listen :8080", true),
+            ("weir up --listen 127.0.0.1:8080", true),
+            ("weir up --admin 127.0.0.1:8080", true),
+            ("weir up --listen 127.0.0.2:8080", false),
+        ] {
+            assert_eq!(chosen(line, &[8080]).is_err(), refused, "{line}");
+        }
     }
 }

@@ -358,9 +358,22 @@ fn bind_admin(config: &Config, sources: &Sources) -> Result<Option<Admin>, Diagn
 /// What the config says about how many may connect.
 pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
     ConnectionLimits {
-        total: config.limits.connections.as_usize(),
+        // Some descriptors stay for logs, files, endpoints, the admin API and reloads.
+        total: config
+            .limits
+            .connections
+            .as_usize()
+            .min(descriptors().saturating_sub((descriptors() / 8).max(64))),
         per_address: config.firewall.connections_per_ip.as_usize(),
     }
+}
+
+/// How many descriptors this process may have.
+fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }
 
 /// Lets go of plans that nobody uses any more, and of events that were held back.

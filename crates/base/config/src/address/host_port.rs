@@ -81,11 +81,17 @@ impl Text for HostPort {
         "a host and port, such as `10.0.0.1:8000` or `users.internal:8000`";
 
     fn from_text(text: &str) -> Result<Self, String> {
+        if text.starts_with("https://") {
+            return Err("TLS to endpoints is not built yet: only a host and a port, which is spoken to in plain HTTP".to_owned());
+        }
         if text.contains("://") {
             return Err("leave out the scheme: only a host and a port".to_owned());
         }
         if text.contains('/') {
             return Err("leave out the path: only a host and a port".to_owned());
+        }
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(format!("for a port of this machine, write `127.0.0.1:{text}`"));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(format!("the port is missing: `{text}:80`?"));

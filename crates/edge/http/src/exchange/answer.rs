@@ -51,11 +51,7 @@ impl Answer {
             408 => "The request did not arrive in time.",
             413 => "The request body is larger than this route accepts.",
             501 => "This server does not implement what the request asks for.",
-            502 if matches!(
-                self.reason,
-                Reason::ConnectRefused | Reason::ConnectFailed
-            ) =>
-            {
+            502 if matches!(self.reason, Reason::ConnectRefused | Reason::ConnectFailed) => {
                 "The service could not be reached."
             }
             502 => "The service gave no valid answer.",

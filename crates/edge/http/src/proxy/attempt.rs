@@ -97,7 +97,8 @@ impl Send<'_> {
                     Poll::Pending => break,
                 }
             }
-            if outgoing != Outgoing::Moving && client.poll_gone(cx, worker).is_ready() {
+            let stuck = outgoing != Outgoing::Moving || request.waits() == Waits::Sink;
+            if stuck && client.poll_gone(cx, worker).is_ready() {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
             // Once the request is out, a head must come: whole, or an interim one as a sign of work. Bytes of it are no
@@ -168,7 +169,13 @@ impl Send<'_> {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
             let (limit, why) = self.shortened(client, limit, why);
-            let moved = up.wire.received + client.wire.sent + client.wire.received + up.wire.sent;
+            // What the client sends behind its request is no progress.
+            let moved = match outgoing {
+                Outgoing::Moving => {
+                    up.wire.received + client.wire.sent + client.wire.received + up.wire.sent
+                }
+                _ => up.wire.received + client.wire.sent,
+            };
             deadline
                 .poll(cx, &client.timer, moved, limit, why)
                 .map(|why| Err(Failure::of_deadline(why)))

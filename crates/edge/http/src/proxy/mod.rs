@@ -73,13 +73,18 @@ pub(crate) async fn run(
         let idle = if fresh {
             None
         } else {
-            local.take_idle(id, time)
+            local.take_idle(plan, service, picked.endpoint(), time)
         };
         exchange.reused = idle.is_some();
         let wire = match idle {
             Some(wire) => wire,
             None => match upstream::connect(local, client, exchange, route, service, total).await {
                 Ok(wire) => wire,
+                Err(Reason::ClientGone) => {
+                    exchange.status = 499;
+                    exchange.reason = Some(Reason::ClientGone);
+                    return Next::Abort;
+                }
                 Err(reason) => {
                     last = Answer::new(status_of(reason), reason);
                     exclude.push(id);

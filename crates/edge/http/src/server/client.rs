@@ -138,13 +138,14 @@ impl Client {
                     Poll::Pending => break,
                 }
             }
-            if !polled {
+            let closing = worker.draining() || self.listener.closing();
+            if !polled && !closing {
                 polled = true;
                 self.timer.register(cx);
                 return Poll::Pending;
             }
             let time = now();
-            if exchange.is_none() && (worker.draining() || self.listener.closing()) {
+            if exchange.is_none() && closing {
                 if self.served > 0 || self.leaving {
                     return Poll::Ready(Err(Stopped::Ended));
                 }
@@ -252,7 +253,8 @@ impl Client {
     /// Ready if the client has gone. It may send its next request meanwhile, and it
     /// may end its own direction and still wait for the answer (RFC 9112, 9.6).
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<()> {
-        while !self.wire.ended && self.wire.input.is_empty() {
+        // A reset shows itself only to a reader, so it reads on while there is room.
+        while !self.wire.ended && (!self.wire.input.is_held() || self.wire.input.room() > 0) {
             match self.wire.poll_fill(cx, &worker.buffers) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),

@@ -80,7 +80,7 @@ impl Upstream {
 /// Why it could not be opened, for the log and for what the client is told.
 pub(crate) async fn connect(
     local: &Local,
-    client: &Client,
+    client: &mut Client,
     exchange: &mut Exchange,
     route: &RoutePlan,
     service: u32,
@@ -94,17 +94,16 @@ pub(crate) async fn connect(
     let mut deadline = Deadline::new(begun, total);
     let connected = poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
-            return Poll::Ready(connected.map_err(Some));
+            return Poll::Ready(connected.map_err(Unconnected::Failed));
         }
+        // The body of the request, if it has one, is read while we wait; there is room for a buffer of it.
+        if client.poll_gone(cx, &local.worker).is_ready() {
+            return Poll::Ready(Err(Unconnected::Late(Reason::ClientGone)));
+        }
+        let (limit, why) = (route.timeouts.connect, Reason::ConnectTimeout);
         deadline
-            .poll(
-                cx,
-                &client.timer,
-                0,
-                route.timeouts.connect,
-                Reason::ConnectTimeout,
-            )
-            .map(|_| Err(None))
+            .poll(cx, &client.timer, 0, limit, why)
+            .map(|why| Err(Unconnected::Late(why)))
     })
     .await;
     let done = now();
@@ -118,17 +117,27 @@ pub(crate) async fn connect(
             let stream = Stream::tcp(socket);
             Ok(Box::new(Wire::new(stream, local.upstream_limits)))
         }
-        Err(Some(error)) if is_ours(&error) => Err(Reason::ConnectFailed),
-        Err(error) => {
+        Err(Unconnected::Late(Reason::ClientGone)) => Err(Reason::ClientGone),
+        Err(Unconnected::Failed(error)) if is_ours(&error) => Err(Reason::ConnectFailed),
+        Err(why) => {
             cells.connect_failures.inc();
             endpoint.connect_failed(done / 1000);
-            Err(match error.map(|error| error.kind()) {
-                None | Some(io::ErrorKind::TimedOut) => Reason::ConnectTimeout,
-                Some(io::ErrorKind::ConnectionRefused) => Reason::ConnectRefused,
-                Some(_) => Reason::ConnectFailed,
+            Err(match why {
+                Unconnected::Late(why) => why,
+                Unconnected::Failed(error) => match error.kind() {
+                    io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+                    io::ErrorKind::ConnectionRefused => Reason::ConnectRefused,
+                    _ => Reason::ConnectFailed,
+                },
             })
         }
     }
+}
+
+/// Why there is no connection.
+enum Unconnected {
+    Failed(io::Error),
+    Late(Reason),
 }
 
 /// Out of descriptors, ports or memory: no fault of the endpoint's.

@@ -12,6 +12,8 @@ use crate::codec::{BodyLength, BodyReader, FieldId, Fields, HeadLimits, Run, enc
 
 /// Body bytes up to this many are copied behind a staged head, so that both leave in one plain write.
 const COPY_UP_TO: usize = 4096;
+/// Pieces smaller than this are gathered rather than written one by one.
+const GATHER: usize = 512;
 /// More staged than this is written out before anything is added.
 const STAGE_UP_TO: usize = 16 * 1024;
 
@@ -275,8 +277,9 @@ impl Sink for Wire {
             }
             data = &data[..data.len().min(self.chunk_left)];
         }
-        let n = if data.len() <= COPY_UP_TO && !self.is_flushed() {
-            self.staged.extend_from_slice(data);
+        // A relay flushes whenever it has to wait, so small pieces may gather.
+        let n = if data.len() < GATHER || (data.len() <= COPY_UP_TO && !self.is_flushed()) {
+            self.stage().extend_from_slice(data);
             data.len()
         } else {
             ready!(self.poll_write_with(cx, data))?

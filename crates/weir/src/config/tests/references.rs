@@ -37,15 +37,26 @@ error: there is no service `other`
   |                ^^^^^
   = at: routes[1].service
   = expected: one of `users`
-
-warning: no route leads to the service `users`
- --> weir.yaml:6:3
-  |
-6 |   users: [127.0.0.1:3001]
-  |   ^^^^^
-  = at: services.users
 "
     );
+}
+
+#[test]
+fn a_service_that_nobody_uses_is_told_when_all_else_is_well() {
+    let routes = "routes: [{ path: /*, respond: 200 }";
+    let services = "services: { users: [127.0.0.1:3001] }\n";
+    let warned = parse("weir.yaml", &format!("{routes}]\n{services}"), &environment)
+        .expect("a config")
+        .warnings
+        .to_string();
+    assert!(
+        warned.contains("no route leads to the service `users`"),
+        "{warned}"
+    );
+    let told = told(&format!(
+        "{routes}, {{ path: /a, servce: users }}]\n{services}"
+    ));
+    assert!(!told.contains("no route leads"), "{told}");
 }
 
 #[test]
