@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and its help, which teaches by example.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -207,6 +208,9 @@ pub(crate) struct ConfigPath {
     /// The config, a file or a folder of files [default: weir.yaml, weir.yml or weir.json in this folder].
     #[arg(short = 'c', long = "config", value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
+    /// For those who leave out the -c.
+    #[arg(value_name = "CONFIG", hide = true, value_parser = misplaced)]
+    misplaced: Option<Infallible>,
 }
 
 #[derive(Debug, Args)]
@@ -224,6 +228,10 @@ pub(crate) struct Json {
     /// Writes JSON, for machines.
     #[arg(long = "json")]
     pub(crate) wanted: bool,
+}
+
+fn misplaced(text: &str) -> Result<Infallible, String> {
+    Err(format!("a config is named with -c: `-c {text}`"))
 }
 
 /// A port that something can listen on.

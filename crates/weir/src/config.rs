@@ -170,33 +170,26 @@ impl Config {
     fn check_listeners(&self, route: &RouteConfig, cx: &mut Cx) {
         for name in route.listeners.iter().flat_map(|names| names.iter()) {
             if !self.listeners.contains(&name.value) {
-                unknown("listener", name.span, name, self.listeners.keys(), cx);
+                unknown("listener", name.span, name, &self.listeners, cx);
             }
         }
     }
 
     fn check_service(&self, name: &Spanned<Name>, cx: &mut Cx) {
         if !self.services.contains(&name.value) {
-            unknown("service", name.span, name, self.services.keys(), cx);
+            unknown("service", name.span, name, &self.services, cx);
         }
     }
 }
 
-fn unknown<'a>(
-    what: &str,
-    span: Span,
-    name: &str,
-    known: impl Iterator<Item = &'a str>,
-    cx: &mut Cx,
-) {
+fn unknown<T>(what: &str, span: Span, name: &str, all: &Map<T>, cx: &mut Cx) {
     const LISTED: usize = 10;
     // Looking for the nearest of thousands is not worth it for problems that nobody will be told.
     let known: Vec<&str> = if cx.is_full() {
         Vec::new()
     } else {
-        known.collect()
+        all.keys().collect()
     };
-    let none = known.is_empty() && !cx.is_full();
     let nearest = nearest(name, known.iter().copied());
     let problem = cx.error(span, format!("there is no {what} `{name}`"));
     problem.nearest(nearest);
@@ -204,7 +197,7 @@ fn unknown<'a>(
         let listed: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
         problem.expected(format!("one of {}", listed.join(", ")));
     }
-    if none {
+    if all.is_empty() {
         problem.help(format!(
             "there is none at all: a {what} is an entry under `{what}s`"
         ));

@@ -20,10 +20,12 @@ impl<T: Decode> Decode for Vec<T> {
             Value::List(items) => readable(items.iter().map(|item| T::decode(item, cx))),
             // A key whose items are all commented out.
             _ if node.is_null() => Some(Self::new()),
-            Value::Scalar(scalar) if !T::SECRET => {
-                let message = format!("expected a list, found {}", node.describe());
-                let help = format!("write `[{}]`", shorten(&scalar.text));
-                cx.error(node.span, message).help(help);
+            Value::Scalar(scalar) => {
+                let message = format!("expected a list, found {}", scalar.describe());
+                let problem = cx.error(node.span, message);
+                if let Some(text) = scalar.as_written().filter(|_| !T::SECRET) {
+                    problem.help(format!("write `[{}]`", shorten(text)));
+                }
                 None
             }
             _ => {

@@ -93,8 +93,8 @@ impl Cx {
     }
 
     /// The value of one key of the whole, whatever else is wrong; the default where it is not written. `None` if it cannot be
-    /// read.
-    pub fn part<T: Decode>(&self, key: &str, default: impl FnOnce() -> T) -> Option<T> {
+    /// read, for reasons told by [`finish`](Self::finish).
+    pub fn part<T: Decode>(&mut self, key: &str, default: impl FnOnce() -> T) -> Option<T> {
         if self.fatal {
             return None;
         }
@@ -102,8 +102,13 @@ impl Cx {
             return Some(default());
         };
         let mut alone = Self::new(self.sources.clone());
-        let value = T::decode(&entry.node, &mut alone);
-        value.filter(|_| !alone.has_errors())
+        let value = T::decode(&entry.node, &mut alone).filter(|_| !alone.has_errors());
+        if value.is_none() {
+            for problem in alone.problems {
+                self.push(problem);
+            }
+        }
+        value
     }
 
     /// The value, if there is one and no error was reported; otherwise every problem.

@@ -65,7 +65,8 @@ pub fn decode_text<T: Text>(node: &Node, cx: &mut Cx) -> Option<T> {
         Err(hint) => {
             let message = format!("expected {}, found {}", T::EXPECTED, scalar.describe());
             let problem = cx.error(node.span, message);
-            if !hint.is_empty() {
+            // A hint may quote the text.
+            if !hint.is_empty() && scalar.as_written().is_some() {
                 problem.help(hint);
             }
             None

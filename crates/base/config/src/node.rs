@@ -101,6 +101,14 @@ impl Scalar {
         }
     }
 
+    /// The text if all of it stands in the file, so that a message may repeat it.
+    pub(crate) fn as_written(&self) -> Option<&str> {
+        match self.style {
+            Style::Plain | Style::Quoted => Some(&self.text),
+            Style::Expanded(_) => None,
+        }
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         matches!(self.style, Style::Plain) && meaning(&self.text) == Meaning::Null
     }
@@ -128,6 +136,14 @@ impl Node {
     /// Whether nothing was written here (`key:` or `null`).
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+    }
+
+    /// An entry of a mapping.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|entry| *entry.key == *key),
+            _ => None,
+        }
     }
 
     /// What to call it in a message.

@@ -5,7 +5,8 @@ const TLS: &str = "TLS is not built yet: put something that terminates it in fro
 const CACHE: &str = "caching is not built yet";
 const AUTH: &str = "authentication is not built yet";
 const RATE: &str = "rate limits are not built yet";
-const SPLIT: &str = "splitting traffic is not built yet; a `weight` on each endpoint of a service comes near";
+const SPLIT: &str =
+    "splitting traffic is not built yet; a `weight` on each endpoint of a service comes near";
 const STICKY: &str = "sticky sessions are not built yet";
 const OUTLIERS: &str =
     "circuit breakers and outlier ejection are not built yet; `health` checks endpoints actively";

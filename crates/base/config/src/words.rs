@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::cx::Cx;
 use crate::decode::Decode;
 use crate::nearest::nearest;
-use crate::node::{Node, Scalar, Value, shorten};
+use crate::node::{Node, Value, shorten};
 use crate::planned::planned;
 use crate::schema::{Schemas, clean};
 
@@ -77,7 +77,8 @@ impl<T: Decode> Decode for OrOff<T> {
         match word(node) {
             Some("off") => Some(Self::Off),
             _ if no(node) => {
-                cx.mismatch(node, "a value, or `off`");
+                let message = format!("expected a value or `off`, found {}", node.describe());
+                cx.error(node.span, message).help("write `off`");
                 None
             }
             _ => T::decode(node, cx).map(Self::On),
@@ -101,7 +102,7 @@ fn no(node: &Node) -> bool {
     let Value::Scalar(scalar) = &node.value else {
         return false;
     };
-    let text = Scalar::as_unquoted(scalar).unwrap_or_default();
+    let text = scalar.as_unquoted().unwrap_or_default();
     ["false", "no", "none", "disabled"]
         .iter()
         .any(|no| text.eq_ignore_ascii_case(no))

@@ -33,8 +33,8 @@ const HELP: [(&str, &str); 7] = [
         "a colon and a space are missing here or on the line above",
     ),
     (
-        "did not find expected ',' or",
-        "a comma or the closing bracket is missing here or before",
+        "illegal placement of ':'",
+        "a closing bracket is missing before, or this text goes in quotes",
     ),
 ];
 

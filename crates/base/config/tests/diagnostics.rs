@@ -162,6 +162,7 @@ error: expected a list, found `127.0.0.1:80`
 13 |   users: 127.0.0.1:80
    |          ^^^^^^^^^^^^
    = at: services.users
+   = help: write `[127.0.0.1:80]`
 
 error: unknown key `serivces`
   --> weir.yaml:14:1
@@ -365,4 +366,82 @@ error: expected a string, found the number 1
   = help: put it in quotes: \"1\"
 "
     );
+}
+
+#[test]
+fn what_is_not_built_yet_is_not_called_misspelt() {
+    let told = told("tls: {}\nbalance: sticky\n");
+    assert!(told.contains("= help: TLS is not built yet"), "{told}");
+    assert!(
+        told.contains("= help: sticky sessions are not built yet"),
+        "{told}"
+    );
+    assert!(!told.contains("did you mean"), "{told}");
+}
+
+#[test]
+fn yaml_that_looks_right_is_explained() {
+    for (text, help) in [
+        ("path: *\n", "in quotes: \"*\"; any path is `/*`"),
+        ("path: *.example.com\n", "in quotes"),
+        ("a: b\n  c: d\n", "the indent differs"),
+        ("a: b: c\n", "a colon or the space after it is missing"),
+        (
+            "routes:\n  - path: /a\n   service: x\n",
+            "begin in one column",
+        ),
+        (
+            "routes:\n  - path: /a\n  service: x\n",
+            "begin in one column",
+        ),
+        ("routes\nservices: {}\n", "on the line above"),
+        ("a: [b\nc: d\n", "closing bracket"),
+        ("a:\n\tb: c\n", "indent with spaces"),
+    ] {
+        let told = told(text);
+        assert!(
+            told.contains("not YAML") && told.contains(help),
+            "{text}\n{told}"
+        );
+    }
+}
+
+#[test]
+fn what_the_environment_holds_is_in_no_hint() {
+    let told = problems_of::<Map<Vec<weir_config::HostPort>>>(
+        "weir.yaml",
+        "a: ${PASSWORD}\nb: ['${PASSWORD}']\n",
+    );
+    assert!(!told.to_string().contains("hunter2"), "{told}");
+}
+
+#[test]
+fn the_schema_that_editors_want_is_no_mistake() {
+    let mut cx = Cx::from_text(
+        "weir.json",
+        r#"{ "$schema": "weir.schema.json", "workers": 2 }"#,
+        &|_| None,
+    );
+    let config = cx.decode::<Config>();
+    assert_eq!(cx.finish(config).expect("a config").value.workers.get(), 2);
+}
+
+#[test]
+fn a_part_is_read_whatever_else_is_wrong() {
+    let part = |text: &str| {
+        Cx::from_text("weir.yaml", text, &environment).part("workers", || Within::<1, 64>::new(4))
+    };
+    for (text, expected) in [
+        ("workers: 2\nrouts: 5\nadmin: ${NOWHERE}\n", Some(2)),
+        ("routs: 5\n", Some(4)),
+        ("", Some(4)),
+        ("workers: 0\n", None),
+        ("workers: 2\nroutes: [\n", None),
+    ] {
+        assert_eq!(
+            part(text).map(|workers| workers.as_u32()),
+            expected,
+            "{text}"
+        );
+    }
 }

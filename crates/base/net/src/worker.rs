@@ -38,6 +38,8 @@ use crate::{
 
 /// A new connection moves to the least loaded worker when ours has this many more.
 const HANDOFF_MARGIN: usize = 2;
+/// How long closing an address waits for workers that are busy.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// How long accepting rests when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Commands that may wait for a worker that is busy.
@@ -65,6 +67,8 @@ pub struct Listening {
     pub address: SocketAddr,
     closing: Cell<bool>,
     wake: Notify,
+    /// Dropped once the socket is closed.
+    open: RefCell<Option<mpsc::Sender<()>>>,
 }
 
 /// An accepted connection.
@@ -157,7 +161,8 @@ type Apply<P> = Box<dyn FnOnce(&Rc<P>) + Send>;
 
 enum Command<P> {
     Listen(Arc<str>, SocketAddr, StdListener),
-    Close(SocketAddr),
+    /// The sender is dropped once the socket is closed.
+    Close(SocketAddr, mpsc::Sender<()>),
     Apply(Apply<P>),
     Drain,
     Stop,
@@ -226,7 +231,7 @@ impl<P> std::fmt::Debug for Command<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Listen(..) => "Listen",
-            Self::Close(_) => "Close",
+            Self::Close(..) => "Close",
             Self::Apply(_) => "Apply",
             Self::Drain => "Drain",
             Self::Stop => "Stop",
@@ -316,11 +321,15 @@ impl<P: Protocol> Workers<P> {
         }
     }
 
-    /// Stops accepting on an address; idle connections from it close, the others finish.
+    /// Stops accepting on an address; idle connections from it close, the others finish. The address can be bound again
+    /// when this returns.
     pub async fn close(&self, address: SocketAddr) {
+        let (open, mut all_closed) = mpsc::channel(1);
         for commands in &self.commands {
-            let _ = commands.send(Command::Close(address)).await;
+            let _ = commands.send(Command::Close(address, open.clone())).await;
         }
+        drop(open);
+        let _ = tokio::time::timeout(CLOSE_WAIT, all_closed.recv()).await;
     }
 
     /// Runs `apply` on every worker, between two of its steps.
@@ -387,8 +396,9 @@ async fn run<P: Protocol, F: Fn(Rc<Worker>) -> Rc<P>>(
     while let Some(command) = commands.recv().await {
         match command {
             Command::Listen(key, address, socket) => worker.listen(&protocol, key, address, socket),
-            Command::Close(address) => {
+            Command::Close(address, open) => {
                 if let Some(listening) = worker.listening.borrow_mut().remove(&address) {
+                    *listening.open.borrow_mut() = Some(open);
                     listening.close();
                 }
                 worker.wheel.wake_all();
@@ -429,6 +439,7 @@ impl Worker {
             address,
             closing: Cell::new(false),
             wake: Notify::new(),
+            open: RefCell::default(),
         });
         let before = self
             .listening
@@ -459,6 +470,7 @@ impl Worker {
                 address: handover.address,
                 closing: Cell::new(true),
                 wake: Notify::new(),
+                open: RefCell::default(),
             })
         });
         self.serve(protocol, listener, socket, handover.peer, handover.pass);
@@ -535,10 +547,12 @@ async fn accept<P: Protocol>(
             Some(Ok((stream, peer))) => worker.admit(&protocol, &listening, stream, peer),
             Some(Err(error)) if is_about_one_connection(&error) => {}
             Some(Err(_)) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            None if listening.closing() => return,
+            None if listening.closing() => break,
             None => {}
         }
     }
+    drop(socket);
+    listening.open.take();
 }
 
 /// The connection died between the kernel's accept and ours: the next one is fine.

@@ -7,9 +7,10 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 use weir_config::Secret;
+use weir_service::ServiceStatus;
 
 use crate::access::{self, Denied};
-use crate::control::{Control, DrainTarget};
+use crate::control::{Control, DrainTarget, Drained};
 use crate::respond::{Answer, answer, json_body, problem, text};
 
 /// A path of the API.
@@ -212,9 +213,79 @@ fn drain(query: &str, control: &dyn Control) -> Answer {
         Err(detail) => return problem(StatusCode::BAD_REQUEST, &detail),
     };
     match control.drain(&target) {
-        Ok(drained) => json_body(StatusCode::OK, &drained.to_json(&target)),
-        Err(missing) => problem(StatusCode::NOT_FOUND, &missing),
+        Ok(drained) => {
+            let mut body = drained.to_json(&target);
+            if target.on {
+                body["warnings"] = unserved(&drained, &control.status().services).into();
+            }
+            json_body(StatusCode::OK, &body)
+        }
+        Err(missing) => {
+            let there = there_is(&target, &control.status().services);
+            problem(StatusCode::NOT_FOUND, &there.unwrap_or(missing))
+        }
     }
+}
+
+/// The services that a drain has left without a healthy endpoint.
+fn unserved(drained: &Drained, services: &[ServiceStatus]) -> Vec<String> {
+    let left = |service: &&ServiceStatus| {
+        drained
+            .endpoints
+            .iter()
+            .any(|(name, _)| *name == service.name)
+            && !service
+                .endpoints
+                .iter()
+                .any(|endpoint| endpoint.state.is_usable())
+    };
+    services
+        .iter()
+        .filter(left)
+        .map(|service| {
+            format!(
+                "{} has no other healthy endpoint; its requests fail now",
+                service.name
+            )
+        })
+        .collect()
+}
+
+/// What there is instead of a service or endpoint that there is not. `None` if there is nothing.
+fn there_is(target: &DrainTarget, services: &[ServiceStatus]) -> Option<String> {
+    const LISTED: usize = 10;
+    let list = |names: Vec<&str>| {
+        let quoted: Vec<String> = names
+            .iter()
+            .take(LISTED)
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let more = if names.len() > LISTED { ", ..." } else { "" };
+        (!names.is_empty()).then(|| format!("{}{more}", quoted.join(", ")))
+    };
+    let wanted = |service: &&ServiceStatus| {
+        target
+            .service
+            .as_ref()
+            .is_none_or(|name| **name == *service.name)
+    };
+    let chosen: Vec<&ServiceStatus> = services.iter().filter(wanted).collect();
+    if let (Some(name), []) = (&target.service, chosen.as_slice()) {
+        let names = list(services.iter().map(|service| &*service.name).collect())?;
+        return Some(format!("there is no service `{name}`: there is {names}"));
+    }
+    let mut labels: Vec<&str> = chosen
+        .iter()
+        .flat_map(|service| &service.endpoints)
+        .map(|endpoint| &*endpoint.label)
+        .collect();
+    labels.sort_unstable();
+    labels.dedup();
+    let labels = list(labels)?;
+    Some(format!(
+        "there is no endpoint `{}`: there is {labels}",
+        target.endpoint
+    ))
 }
 
 fn drain_target(query: &str) -> Result<DrainTarget, String> {

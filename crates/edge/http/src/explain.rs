@@ -296,6 +296,13 @@ impl Plan {
                 status: fixed.status,
                 length: fixed.body.len() as u64,
             },
+            Action::Files { .. } if !matches!(question.method, "GET" | "HEAD") => {
+                let refusal = answer(405, "Files are read, and nothing else.");
+                return Err(ExplainedAnswer {
+                    allow: Some("GET, HEAD".to_owned()),
+                    ..refusal
+                });
+            }
             Action::Files { below, .. } => {
                 let below = below.and_then(|index| values.captures.value(index, values.path));
                 ExplainedAction::Files {

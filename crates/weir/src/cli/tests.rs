@@ -69,7 +69,10 @@ fn up_takes_ports() {
         panic!("up")
     };
     assert_eq!(
-        (up.ports, up.listen.as_deref()),
+        (
+            up.ports,
+            up.listen.map(|listen| listen.to_string()).as_deref()
+        ),
         (vec![3000, 3001], Some(":80"))
     );
     let Ok(Command::Up(up)) = parse("weir up") else {

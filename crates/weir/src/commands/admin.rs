@@ -48,7 +48,7 @@ impl Remote {
                 match config::admin(&path, &process_environment) {
                     Ok(OrOff::On(admin)) => {
                         let note = format!(
-                            "this address is from {name}; if `admin` has just changed there, the running Weir may still be at the old one"
+                            "this address is from {name}; if `admin` has just changed there, the running Weir may still be at the old one: --admin OLD"
                         );
                         (admin, Some(note))
                     }

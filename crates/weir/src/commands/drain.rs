@@ -2,7 +2,7 @@
 
 use super::admin::{Remote, nonsense, parsed};
 use crate::cli::Drain;
-use crate::terminal::Output;
+use crate::terminal::{Output, Paint};
 
 pub(super) fn run(arguments: &Drain) -> Output {
     drain(arguments).unwrap_or_else(|output| output)
@@ -36,7 +36,13 @@ fn drain(arguments: &Drain) -> Result<Output, Output> {
         let address = endpoint["address"].as_str().unwrap_or_default();
         text.push_str(&format!("{service}: {address} {now}\n"));
     }
-    Ok(Output::fine(text))
+    let mut output = Output::fine(text);
+    for warning in body["warnings"].as_array().into_iter().flatten() {
+        let label = Paint::of_stderr().yellow("warning:");
+        let warning = warning.as_str().unwrap_or_default();
+        output.stderr.push_str(&format!("{label} {warning}\n"));
+    }
+    Ok(output)
 }
 
 /// For a place in a query.

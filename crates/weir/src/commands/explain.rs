@@ -21,20 +21,21 @@ pub(super) fn run(arguments: &Explain) -> Output {
 fn explain(arguments: &Explain) -> Result<Output, Output> {
     let path =
         locate::config(&arguments.config).map_err(|message| Output::error(Exit::Wrong, message))?;
-    let compiled = process::compile(&ConfigSource::Path(path)).map_err(|problems| Output {
-        stdout: String::new(),
-        stderr: if Paint::of_stderr().colors {
-            problems.colored().to_string()
-        } else {
-            problems.to_string()
-        },
-        exit: Exit::Wrong,
-    })?;
+    let compiled =
+        process::compile(&ConfigSource::Path(path.clone())).map_err(|problems| Output {
+            stdout: String::new(),
+            stderr: if Paint::of_stderr().colors {
+                problems.colored().to_string()
+            } else {
+                problems.to_string()
+            },
+            exit: Exit::Wrong,
+        })?;
     let url = Url::parse(&arguments.url).map_err(|message| Output::error(Exit::Usage, message))?;
     let told =
         tell(arguments, &url, &compiled).map_err(|message| Output::error(Exit::Wrong, message))?;
     let live = if told.service().is_some() {
-        Live::ask(arguments)
+        Live::ask(arguments, &path)
     } else {
         Live::default()
     };

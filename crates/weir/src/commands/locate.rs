@@ -14,10 +14,11 @@ pub(super) fn config(given: &ConfigPath) -> Result<PathBuf, String> {
             .map(PathBuf::from)
             .find(|path| path.is_file())
     };
+    let [others @ .., last] = &DEFAULTS;
     given.path.clone().or_else(here).ok_or_else(|| {
         format!(
-            "there is no {} in this folder\n  write one (`weir --help` shows the shortest), name it with -c, or try `weir up`",
-            DEFAULTS.join(", ")
+            "there is no {} or {last} in this folder\n  write one (`weir --help` shows the shortest), name it with -c, or try `weir up`",
+            others.join(", ")
         )
     })
 }

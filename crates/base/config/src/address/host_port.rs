@@ -91,7 +91,9 @@ impl Text for HostPort {
             return Err("leave out the path: only a host and a port".to_owned());
         }
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(format!("for a port of this machine, write `127.0.0.1:{text}`"));
+            return Err(format!(
+                "for a port of this machine, write `127.0.0.1:{text}`"
+            ));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(format!("the port is missing: `{text}:80`?"));

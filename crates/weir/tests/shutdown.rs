@@ -1,0 +1,189 @@
+//! The end: what runs may finish, nothing new begins, and nothing keeps it waiting for ever.
+
+#[path = "common/running.rs"]
+mod running;
+
+use std::time::{Duration, Instant};
+
+use running::{SOON, echoes, start, tunnel, wait_event, wait_refused};
+use weir_testkit::{Echo, Load, LoadError, Origin, RawClient, Signal, Step, Weir, wait_until};
+
+fn config(drain: &str) -> String {
+    format!(
+        "
+workers: 2
+shutdown: {drain}
+listeners: {{ web: '@web@' }}
+routes: [ {{ path: /*, service: app }} ]
+services: {{ app: ['@app@'] }}
+"
+    )
+}
+
+fn exit_of(weir: &mut Weir) -> Option<i32> {
+    weir.wait_exit(SOON).code()
+}
+
+fn drains_after(signal: Signal) {
+    let app = Echo::start("app");
+    let mut weir = start(&config("20s"), &[("app", app.addr())]);
+    let web = weir.addr("web");
+    let mut idle: Vec<RawClient> = (0..4).map(|_| RawClient::connect(web)).collect();
+    for client in &mut idle {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let mut silent = RawClient::connect(web);
+    let before = app.requests();
+    let mut busy: Vec<RawClient> = (0..4).map(|_| RawClient::connect(web)).collect();
+    for client in &mut busy {
+        client.send("GET /slow/1500 HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    // A body that is still on its way counts as under way, too.
+    let mut upload = RawClient::connect(web);
+    upload.send("POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234");
+    wait_until("slow requests at the app", || {
+        app.requests() == before + busy.len() && app.connections() > busy.len()
+    });
+    assert_eq!(weir.admin("/readyz").status, 200);
+
+    weir.signal(signal);
+    wait_event(&weir, "draining", |_| true);
+    let ready = weir.admin("/readyz");
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    assert_eq!(weir.admin("/healthz").status, 200);
+    assert_eq!(weir.admin("/status").json()["draining"], true);
+    assert_eq!(weir.reload().status, 422, "a reload while it ends");
+    for client in &mut idle {
+        client.expect_close();
+    }
+    wait_refused(web);
+    upload.send("56789");
+    for client in busy.iter_mut().chain([&mut upload]) {
+        let response = client.response();
+        assert_eq!(response.status, 200);
+        assert!(
+            response.headers.has_token("connection", "close"),
+            "{response:?}"
+        );
+        client.expect_close();
+    }
+    silent.expect_close();
+    assert_eq!(exit_of(&mut weir), Some(0));
+    let stopped = wait_event(&weir, "stopped", |_| true);
+    assert_eq!(stopped["aborted"], 0);
+    // Every request is in the log, the last ones included.
+    assert_eq!(weir.access_log().len(), before + busy.len() + 1);
+}
+
+#[test]
+fn sigterm_lets_exchanges_finish_and_takes_no_new_ones() {
+    drains_after(Signal::TERM);
+}
+
+#[test]
+fn sigint_does_the_same() {
+    drains_after(Signal::INT);
+}
+
+#[test]
+fn a_request_on_a_connection_that_has_just_opened_is_still_served() {
+    let app = Echo::start("app");
+    let mut weir = start(&config("20s"), &[("app", app.addr())]);
+    let mut fresh = weir.client("web");
+    wait_until("the connection", || {
+        running::status(&weir)["connections"] == 1
+    });
+    weir.signal(Signal::TERM);
+    wait_event(&weir, "draining", |_| true);
+    let response = fresh.get("/");
+    assert_eq!(response.status, 200);
+    assert!(!response.keeps_alive());
+    assert_eq!(exit_of(&mut weir), Some(0));
+}
+
+#[test]
+fn the_deadline_ends_what_hangs() {
+    let hanging = Origin::script([Step::ReadRequest, Step::Hold]);
+    let mut weir = start(&config("400ms"), &[("app", hanging.addr())]);
+    let mut clients: Vec<RawClient> = (0..3).map(|_| weir.client("web")).collect();
+    for client in &mut clients {
+        client.send("GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    hanging.wait_connections(3);
+    weir.signal(Signal::TERM);
+    for client in &mut clients {
+        client.expect_close();
+    }
+    assert_eq!(exit_of(&mut weir), Some(0));
+    assert_eq!(wait_event(&weir, "stopped", |_| true)["aborted"], 3);
+}
+
+#[test]
+fn a_tunnel_lasts_until_the_deadline() {
+    let app = Echo::start("app");
+    let mut weir = start(&config("700ms"), &[("app", app.addr())]);
+    let mut tunnel = tunnel(weir.addr("web"));
+    weir.signal(Signal::TERM);
+    wait_event(&weir, "draining", |_| true);
+    echoes(&mut tunnel, "still here");
+    tunnel.expect_close();
+    assert_eq!(exit_of(&mut weir), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let hanging = Origin::script([Step::ReadRequest, Step::Hold]);
+    let mut weir = start(&config("1h"), &[("app", hanging.addr())]);
+    let mut client = weir.client("web");
+    client.send("GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n");
+    hanging.wait_connections(1);
+    weir.signal(Signal::TERM);
+    wait_event(&weir, "draining", |_| true);
+    assert!(weir.is_running());
+    weir.signal(Signal::TERM);
+    assert_eq!(exit_of(&mut weir), Some(130));
+    client.expect_close();
+}
+
+#[test]
+fn with_nothing_to_do_it_ends_at_once() {
+    let app = Echo::start("app");
+    let mut weir = start(&config("1h"), &[("app", app.addr())]);
+    assert_eq!(weir.client("web").get("/").status, 200);
+    // An open but idle connection is nothing to do.
+    let mut idle = weir.client("web");
+    assert_eq!(idle.get("/").status, 200);
+    let began = Instant::now();
+    weir.signal(Signal::TERM);
+    assert_eq!(exit_of(&mut weir), Some(0));
+    assert!(began.elapsed() < SOON - Duration::from_secs(1));
+}
+
+#[test]
+fn under_load_no_answer_breaks_off() {
+    let app = Echo::start("app");
+    let mut weir = start(&config("20s"), &[("app", app.addr())]);
+    let load = Load::new(weir.addr("web"))
+        .connections(8)
+        .path("/bytes/20000")
+        .path("/chunked/20000")
+        .start();
+    load.wait_more(400);
+    weir.signal(Signal::TERM);
+    assert_eq!(exit_of(&mut weir), Some(0));
+    let report = load.stop();
+    // A request may meet the close of an idle connection, or find nobody; what was begun was finished.
+    assert_eq!(
+        report.status(200),
+        report.total() - report.failures(),
+        "{}",
+        report.summary()
+    );
+    for error in [
+        LoadError::Truncated,
+        LoadError::Malformed,
+        LoadError::Timeout,
+    ] {
+        assert!(!report.errors.contains_key(&error), "{}", report.summary());
+    }
+}
