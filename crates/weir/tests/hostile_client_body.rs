@@ -239,6 +239,18 @@ fn whoever_is_refused_can_read_why_while_still_sending() {
         );
         assert!(answer.ends_with("}\n"), "{name}: {answer}");
     }
+    // Who never stops is cut off, but has the answer by then.
+    let mut stream = TcpStream::connect(weir.addr("web")).expect("connect");
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000000\r\n\r\n")
+        .expect("the head goes out");
+    let sent = (0..900)
+        .take_while(|_| stream.write_all(&[b'b'; 1_000_000]).is_ok())
+        .count();
+    assert!(sent < 100, "{sent} MB were taken for nothing");
+    let mut start = [0; 13];
+    stream.read_exact(&mut start).expect("the answer");
+    assert_eq!(&start, b"HTTP/1.1 413 ");
     assert_eq!(origin.connections(), 0);
 }
 

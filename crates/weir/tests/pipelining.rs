@@ -145,6 +145,17 @@ fn a_half_closed_client_still_gets_its_answer() {
     client.send(GOOD).half_close();
     assert_eq!(client.response().text(), "ok");
     client.expect_close();
+    // Its end is known long before the first of these is answered.
+    let mut client = weir.client("web");
+    client.send(GOOD.repeat(3)).half_close();
+    for connection in [None, None, Some("close")] {
+        let response = client.response();
+        assert_eq!(
+            (response.text().as_str(), response.header("connection")),
+            ("ok", connection)
+        );
+    }
+    client.expect_close();
 }
 
 #[test]

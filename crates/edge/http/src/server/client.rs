@@ -244,7 +244,8 @@ impl Client {
         listener: &ListenerPlan,
     ) -> bool {
         exchange.request.keep_alive()
-            && !self.wire.ended
+            // A client that has ended its direction may have sent more requests before.
+            && (!self.wire.ended || !self.wire.input.is_empty())
             && self.served < listener.keepalive_requests
             && !local.worker.draining()
             && !self.listener.closing()
