@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,13 +38,24 @@ pub fn free_port() -> u16 {
         let Some(lock) = claim(&folder, port) else {
             continue;
         };
-        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_err() {
+        if !can_be_bound(port) {
             continue; // a server outside the tests has it
         }
         held.insert(port, lock);
         return port;
     }
     panic!("no free port between {FIRST} and {}", FIRST + COUNT);
+}
+
+/// Whether nobody listens there. The socket that tries does not listen itself: a process that another thread starts at
+/// this moment inherits it until it becomes another program, and would keep the port from whom it is for.
+fn can_be_bound(port: u16) -> bool {
+    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+    let Ok(socket) = socket(AddressFamily::INET, SocketType::STREAM, None) else {
+        return false;
+    };
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    sockopt::set_socket_reuseaddr(&socket, true).is_ok() && bind(&socket, &address).is_ok()
 }
 
 /// One folder per user, since another user's files cannot be opened.
@@ -74,6 +85,7 @@ fn random_start() -> u16 {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::net::TcpListener;
 
     use super::*;
 
@@ -85,5 +97,12 @@ mod tests {
             drop(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free"));
             drop(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("still free"));
         }
+    }
+    #[test]
+    fn a_port_that_somebody_listens_on_is_not_free() {
+        let port = free_port();
+        assert!(can_be_bound(port));
+        let _listening = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free");
+        assert!(!can_be_bound(port));
     }
 }

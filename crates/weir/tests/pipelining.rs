@@ -99,7 +99,7 @@ services: {{ app: ['{}'] }}
         client.expect_close();
     }
     let got = text(&origin.received_anywhere());
-    assert!(!got.contains("never") && !got.contains("bad"), "{got}");
+    assert!(!got.contains("/never") && !got.contains("/bad"), "{got}");
 }
 
 #[test]
