@@ -187,3 +187,25 @@ fn under_load_no_answer_breaks_off() {
         assert!(!report.errors.contains_key(&error), "{}", report.summary());
     }
 }
+
+/// Whether a connection goes on is decided before an answer's body, so a drain that begins meanwhile must be noticed
+/// when the answer has ended: nobody wakes the connection a second time.
+#[test]
+fn a_client_that_stays_after_an_answer_does_not_hold_up_the_drain() {
+    let origin = Origin::script([
+        Step::ReadRequest,
+        Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabcde".to_vec()),
+        Step::Wait(Duration::from_millis(700)),
+        Step::Send(b"fghij".to_vec()),
+        Step::Hold,
+    ]);
+    let mut weir = start(&config("60s"), &[("app", origin.addr())]);
+    let mut client = RawClient::connect(weir.addr("web"));
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.read_until(b"abcde");
+    weir.signal(Signal::TERM);
+    wait_event(&weir, "draining", |_| true);
+    assert_eq!(client.read_exactly(5), b"fghij");
+    client.expect_close();
+    assert_eq!(exit_of(&mut weir), Some(0));
+}

@@ -22,7 +22,7 @@ use self::{
     failure::Failure,
 };
 use crate::{
-    codec::{BodyLength, Method, Version},
+    codec::{BodyLength, Version},
     exchange::{Answer, Exchange, Next, forward, reply},
     local::{Local, LocalPlan},
     plan::{ListenerPlan, RoutePlan},
@@ -46,6 +46,12 @@ pub(crate) async fn run(
     rewrite: Option<&Template>,
 ) -> Next {
     let listener = plan.listener(client.listener_index);
+    if let Some(template) = rewrite
+        && !render(template, exchange)
+    {
+        let refusal = exchange.bad_path();
+        return fail(local, client, exchange, listener, refusal).await;
+    }
     let mut exclude: Vec<EndpointId> = Vec::new();
     let mut last = Answer::new(503, Reason::NoEndpoint);
     let mut fresh = false;
@@ -98,10 +104,13 @@ pub(crate) async fn run(
         };
         let mut up = Upstream::new(wire, picked, service);
         up.wire.lend_stage(local.scratch());
-        if !write_head(up.wire.stage(), client, exchange, listener, rewrite) {
-            let refusal = exchange.bad_path();
-            return fail(local, client, exchange, listener, refusal).await;
-        }
+        write_head(
+            up.wire.stage(),
+            client,
+            exchange,
+            listener,
+            rewrite.is_some(),
+        );
         let before = up.wire.received;
         let mut request = Relay::up_to(route.max_body.on(listener));
         let send = Send {
@@ -154,41 +163,39 @@ const fn status_of(reason: Reason) -> u16 {
     }
 }
 
-/// The head as every attempt sends it. False if the rewritten path would be a trap.
+/// Makes the target that the route wants. False if its path would be a trap.
+fn render(template: &Template, exchange: &mut Exchange) -> bool {
+    let mut target = std::mem::take(&mut exchange.target);
+    target.clear();
+    let rendered = template.render(&exchange.values(), &mut target);
+    exchange.target = target;
+    rendered.is_ok()
+}
+
+/// The head as every attempt sends it.
 fn write_head(
     head: &mut Vec<u8>,
     client: &Client,
-    exchange: &mut Exchange,
+    exchange: &Exchange,
     listener: &ListenerPlan,
-    rewrite: Option<&Template>,
-) -> bool {
-    let mut rewritten = std::mem::take(&mut exchange.target);
-    let target = match rewrite {
-        None => forward::Target::AsReceived {
+    rewritten: bool,
+) {
+    let target = if rewritten {
+        forward::Target::Rewritten(&exchange.target)
+    } else {
+        forward::Target::AsReceived {
             path: exchange.path(),
             query: exchange.request.query(),
-        },
-        Some(template) => {
-            rewritten.clear();
-            if template.render(&exchange.values(), &mut rewritten).is_err() {
-                exchange.target = rewritten;
-                return false;
-            }
-            forward::Target::Rewritten(&rewritten)
         }
     };
     forward::request_head(head, exchange, client, listener, target);
-    exchange.target = rewritten;
-    true
 }
 
 /// Whether the request may be sent twice without harm, and still can be.
 fn may_repeat(exchange: &Exchange, client: &Client) -> bool {
-    let idempotent = matches!(
-        exchange.request.method(),
-        Method::Get | Method::Head | Method::Options | Method::Put | Method::Delete | Method::Trace
-    );
-    idempotent && exchange.request.body() == BodyLength::None && client.wire.is_flushed()
+    exchange.request.method().is_idempotent()
+        && exchange.request.body() == BodyLength::None
+        && client.wire.is_flushed()
 }
 
 fn may_try_again(on: bool, exchange: &Exchange, route: &RoutePlan, total: u64) -> bool {

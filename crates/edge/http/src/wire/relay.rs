@@ -177,7 +177,11 @@ impl Relay {
                 source.took_raw(n as u64);
             }
             while pipe.held() > 0 {
-                let Some(to) = sink.raw() else { break };
+                // Nothing is staged while bytes lie in the pipe. Were it otherwise, they could not leave in order.
+                let Some(to) = sink.raw() else {
+                    debug_assert!(false, "staged while splicing");
+                    return Poll::Ready(Err(RelayError::Sink));
+                };
                 self.waits = Some(Waits::Sink);
                 let n = ready!(to.poll_splice_out(cx, pipe)).map_err(|_| RelayError::Sink)?;
                 sink.put_raw(n as u64);
