@@ -16,6 +16,7 @@ cargo xtask <task>
   test [ARGS...]         setup, then the whole suite; ARGS go to `cargo test`
   lint                   formatting, clippy, and the rules of this repository
   bench http [OPTIONS]   Weir beside nginx and HAProxy; `cargo xtask bench http --help`
+  bench faults [OPTIONS] the same faults before Weir, nginx and HAProxy; `cargo xtask bench faults --help`
   fuzz [SECONDS] [NAME]  run every fuzz target, or one, for that long each (60)
   help                   this text
 ";
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run_all(rest),
         ["lint"] => lint::run_all(),
         ["bench", "http", rest @ ..] => bench::run(rest),
+        ["bench", "faults", rest @ ..] => bench::faults::run(rest),
+        // What `bench faults` starts as its endpoints.
+        ["bench", "origin", rest @ ..] => bench::faults::origin::run(rest),
         ["fuzz", rest @ ..] => fuzz::run_targets(rest),
         _ => {
             eprint!("unknown task: {}\n\n{HELP}", args.join(" "));

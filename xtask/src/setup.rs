@@ -9,8 +9,10 @@ use crate::Result;
 /// Programs that tests start, each with the Debian package that has it.
 const NEEDED: &[(&str, &str)] = &[
     ("curl", "curl"),
+    ("etcd", "etcd-server"),
     ("haproxy", "haproxy"),
     ("nginx", "nginx"),
+    ("ss", "iproute2"),
     ("wrk", "wrk"),
 ];
 
@@ -32,9 +34,9 @@ printf '#!/bin/sh\nexit 101\n' > "$policy"
 chmod 755 "$policy"
 apt-get -q -o DPkg::Lock::Timeout=300 update
 apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
-for service in nginx haproxy; do
+for service in nginx haproxy etcd; do
     case " $* " in
-    *" $service "*) if command -v systemctl >/dev/null; then systemctl disable --quiet "$service" || true; fi ;;
+    *" $service"*) if command -v systemctl >/dev/null; then systemctl disable --quiet "$service" || true; fi ;;
     esac
 done
 "#;

@@ -8,25 +8,31 @@
 //! | to have | take |
 //! |---|---|
 //! | Weir itself | [`Weir`], [`run_cli`] |
-//! | endpoints behind it | [`Echo`] (behaves), [`Origin`] (does as its script says), [`Nginx`] |
+//! | endpoints behind it | [`Echo`] (behaves), [`App`] (behaves as it is told), [`Origin`] (does as its script says), [`Nginx`] |
+//! | where endpoints are found | [`Consul`] (plays its part), [`Etcd`] (the real one), [`NameServer`] |
 //! | clients before it | [`RawClient`], [`curl`], [`Browser`], [`Load`], [`Wrk`] |
-//! | peers beside it | [`Nginx`], [`Haproxy`] |
+//! | peers beside it | [`Nginx`], [`Haproxy`], [`Program`] |
 //! | what it cost | [`Usage`], [`Histogram`], [`Metrics`] |
 
+mod app;
 mod browser;
 mod cli;
 mod client;
+mod consul;
 mod curl;
 mod echo;
+mod etcd;
 mod haproxy;
 mod histogram;
 mod load;
 mod message;
 mod metrics;
+mod name_server;
 mod nginx;
 mod origin;
 mod ports;
 mod process;
+mod program;
 mod server;
 mod temp;
 mod template;
@@ -36,19 +42,24 @@ mod weir;
 mod wire;
 mod wrk;
 
+pub use app::{App, Reply, Seen};
 pub use browser::{Browser, Page};
 pub use cli::{CliOutput, run_cli};
 pub use client::{RawClient, boundaries};
+pub use consul::{Consul, Instance};
 pub use curl::{CurlOutput, curl};
 pub use echo::Echo;
+pub use etcd::Etcd;
 pub use haproxy::Haproxy;
 pub use histogram::Histogram;
 pub use load::{Load, LoadError, LoadReport, RunningLoad};
 pub use message::{Headers, Request, Response};
 pub use metrics::{Metrics, Sample};
+pub use name_server::NameServer;
 pub use nginx::Nginx;
 pub use origin::{Origin, Step, send};
 pub use ports::{free_addr, free_port};
+pub use program::Program;
 pub use rustix::process::Signal;
 pub use server::{Launch, Server};
 pub use temp::TempDir;

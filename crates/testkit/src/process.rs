@@ -52,6 +52,15 @@ impl Process {
         }
     }
 
+    /// Sends a signal to the process and all its descendants, so that none of them acts for the others.
+    pub(crate) fn signal_tree(&mut self, signal: Signal) {
+        if self.poll_exit().is_none() {
+            for pid in usage::tree(self.pid()) {
+                let _ = rustix::process::kill_process(pid_of(pid), signal);
+            }
+        }
+    }
+
     /// The exit status, if the process has ended.
     pub(crate) fn poll_exit(&mut self) -> Option<ExitStatus> {
         if self.exit.is_none() {
@@ -79,9 +88,7 @@ impl Process {
         if self.poll_exit().is_some() {
             return;
         }
-        for pid in usage::tree(self.pid()) {
-            let _ = rustix::process::kill_process(pid_of(pid), Signal::KILL);
-        }
+        self.signal_tree(Signal::KILL);
         self.exit = self.child.wait().ok();
     }
 

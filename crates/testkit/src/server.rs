@@ -160,6 +160,17 @@ impl Server {
         self.process.signal(signal);
     }
 
+    /// Stops the process and its children where they are (SIGSTOP): connections still open and stay silent, as those to
+    /// a machine that hangs.
+    pub fn pause(&mut self) {
+        self.process.signal_tree(Signal::STOP);
+    }
+
+    /// Lets the process and its children go on after [`Server::pause`].
+    pub fn resume(&mut self) {
+        self.process.signal_tree(Signal::CONT);
+    }
+
     /// Waits for the process to end by itself; panics when it takes longer than `limit`.
     pub fn wait_exit(&mut self, limit: Duration) -> ExitStatus {
         match self.process.wait_exit(limit) {

@@ -10,7 +10,7 @@ use weir_config::{
     Cx, Diagnostics, Environment, Json, ListenAddress, Loaded, Map, Name, Node, OrAuto, OrOff,
     Span, Spanned, Within, nearest, object,
 };
-use weir_http::{Action, HttpConfig, RouteConfig};
+use weir_http::{HttpConfig, RouteConfig};
 use weir_net::{FirewallConfig, LimitsConfig, ListenerProtocol, ShutdownConfig, WorkersConfig};
 use weir_service::ServiceConfig;
 use weir_telemetry::{LogConfig, MetricsConfig};
@@ -119,7 +119,7 @@ impl Config {
         let mut used = vec![];
         for route in &self.routes {
             self.check_listeners(route, cx);
-            if let Action::Service(name) = &route.action {
+            for name in route.services() {
                 self.check_service(name, cx);
                 used.push(&name.value);
             }

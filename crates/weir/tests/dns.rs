@@ -3,8 +3,8 @@
 #[path = "common/running.rs"]
 mod running;
 
-use running::{start, status};
-use weir_testkit::{Echo, wait_until};
+use running::{WEIR, start, status};
+use weir_testkit::{Echo, run_cli, wait_until};
 
 const CONFIG: &str = "
 workers: 1
@@ -82,4 +82,19 @@ services:
     let weir = start(config, &[("app", app.addr())]);
     assert_eq!(weir.client("web").get("/").status, 200);
     assert_eq!(weir.client("web").get("/missing").status, 503);
+    // Whoever looks why learns it.
+    let failure = || {
+        let services = status(&weir)["services"].clone();
+        let services = services.as_array().expect("services").clone();
+        let missing = services.iter().find(|service| service["name"] == "missing");
+        missing.expect("the service")["source_failures"][0].clone()
+    };
+    wait_until("the failure", || failure()["error"].is_string());
+    let source = failure()["source"].as_str().map(str::to_owned);
+    let admin = weir.addr("admin").to_string();
+    let shown = run_cli(WEIR, &["status", "--admin", &admin], weir.dir());
+    let row = shown.stdout.lines().find(|line| line.contains("failing"));
+    let row = row.unwrap_or_else(|| panic!("{}", shown.stdout));
+    assert!(source.is_some_and(|source| row.contains(&source)), "{row}");
+    assert!(shown.stdout.contains("no health check"), "{}", shown.stdout);
 }

@@ -385,6 +385,19 @@ fn nothing_outside_the_root_is_served() {
         );
         assert!(!response.text().contains("outside"), "{path}");
     }
+    // The client learns nothing; whoever reads the log learns that a link leads out.
+    for (path, reason) in [
+        ("/outside", "file_forbidden"),
+        ("/absolute", "file_forbidden"),
+        ("/up/secret.txt", "file_forbidden"),
+        ("/chain", "file_forbidden"),
+        ("/loop", "file_not_found"),
+        ("/none", "file_not_found"),
+    ] {
+        assert_eq!(get(&weir, path).status, 404, "{path}");
+        let line = weir.wait_log(path, |line| line["target"] == path);
+        assert_eq!(line["reason"], reason, "{line}");
+    }
 }
 
 #[test]

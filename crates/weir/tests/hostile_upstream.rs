@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::{PLAIN, assert_problem, get, in_front_of, line_of, lines, one_service, start, text};
-use weir_testkit::{Origin, RawClient, Step, boundaries, send};
+use weir_testkit::{Origin, RawClient, Step, boundaries, send, wait_until};
 
 #[test]
 fn a_broken_head_is_a_bad_gateway() {
@@ -456,6 +456,30 @@ services:
     assert_problem("a name without addresses", &response, 503);
     assert!(response.header("retry-after").is_some(), "{response:?}");
     assert_eq!(line_of(&weir, "/none")["reason"], "no_endpoint");
+}
+
+#[test]
+fn a_client_that_is_reset_while_weir_connects_is_noticed() {
+    let (full, _held) = full_backlog();
+    let weir = one_service(full, "", "timeout: { connect: 1h, total: 2h }");
+    for body in ["", "Content-Length: 9\r\n"] {
+        let mut client = weir.client("web");
+        client.send(format!(
+            "POST /connecting HTTP/1.1\r\nHost: a\r\n{body}\r\n"
+        ));
+        wait_until("the request", || {
+            weir.admin("/status").json()["services"][0]["endpoints"][0]["active"] == 1
+        });
+        let before = weir.access_log().len();
+        client.reset();
+        wait_until("the line", || weir.access_log().len() > before);
+        let line = weir.access_log().pop().expect("a line");
+        assert_eq!(
+            (&line["reason"], &line["status"]),
+            (&"client_gone".into(), &499.into()),
+            "{line}"
+        );
+    }
 }
 
 /// A listener whose queue of connections is full, so that the kernel answers no further one.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::mpsc;
 use std::thread;
@@ -380,10 +380,38 @@ fn a_broken_tunnel_ends_on_both_sides() {
     let mut client = weir.client("web");
     client.send(ASKING).read_until(b"\r\n\r\n");
     client.reset();
-    let _ = origin.wait_end(0);
+    let end = origin.wait_end(0).expect_err("a reset, passed on");
+    assert!(end.contains("reset"), "{end}");
     let mut client = weir.client("web");
     client.send(ASKING).read_until(b"\r\n\r\n");
-    client.send("go").expect_close();
+    client.send("go");
+    let mut stream = client.stream();
+    let end = stream.read(&mut [0]).expect_err("a reset, passed on");
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    for reason in ["client_gone", "upstream_reset"] {
+        let line = weir.wait_log(reason, |line| line["reason"] == reason);
+        assert_eq!(line["status"], 101, "{line}");
+    }
+}
+
+#[test]
+fn a_tunnel_whose_client_is_reset_behind_its_end_does_not_linger() {
+    let origin = Origin::script([
+        Step::ReadHead,
+        send(SWITCHING),
+        Step::ReadToEnd,
+        send("last words"),
+        // Holding would end with the client's direction.
+        Step::Wait(Duration::from_secs(60)),
+    ]);
+    let weir = one_service(origin.addr(), PLAIN, "");
+    let mut client = weir.client("web");
+    client.send(ASKING).read_until(b"\r\n\r\n");
+    client.half_close().read_until(b"last words");
+    // From here on nobody says anything; the reset is all that can end the tunnel.
+    client.reset();
+    let line = weir.wait_log("the tunnel", |line| line["status"] == 101);
+    assert_eq!(line["reason"], "client_gone", "{line}");
 }
 
 #[test]

@@ -120,6 +120,26 @@ fn a_client_that_leaves_takes_its_request_along() {
         (&"client_gone".into(), &499.into()),
         "{line}"
     );
+    // Reset while the endpoint pauses in the midst of its answer.
+    let pausing = Origin::script([
+        Step::ReadHead,
+        send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+        Step::Hold,
+    ]);
+    let behind = one_service(pausing.addr(), PLAIN, "");
+    let mut client = behind.client("web");
+    client.send("GET /pause HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.read_until(b"half");
+    client.reset();
+    pausing
+        .wait_end(0)
+        .expect("Weir closed the endpoint's connection");
+    let line = behind.wait_log("pause", |line| line["target"] == "/pause");
+    assert_eq!(
+        (&line["reason"], &line["status"]),
+        (&"client_gone".into(), &200.into()),
+        "{line}"
+    );
     // Ended in the midst of its body.
     let mut client = weir.client("web");
     client.send("POST /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
@@ -156,6 +176,54 @@ fn a_half_closed_client_still_gets_its_answer() {
         );
     }
     client.expect_close();
+}
+
+/// A socket whose client has ended its direction is readable for ever, so nobody who only reads notices a reset.
+#[test]
+fn a_client_that_is_reset_behind_its_end_takes_its_request_along() {
+    let origin = Origin::scripts(vec![
+        vec![Step::ReadHead, Step::Hold],
+        vec![
+            Step::ReadHead,
+            send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+            Step::Hold,
+        ],
+    ]);
+    let weir = one_service(
+        origin.addr(),
+        "half_close_timeout: 1h",
+        "timeout: { first_byte: 1h, idle: 1h, total: 2h }",
+    );
+    let mut client = weir.client("web");
+    client
+        .send("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n")
+        .half_close();
+    origin.wait_received(0, "/silent");
+    client.reset();
+    let line = weir.wait_log("silent", |line| line["target"] == "/silent");
+    assert_eq!(
+        (&line["reason"], &line["status"]),
+        (&"client_gone".into(), &499.into()),
+        "{line}"
+    );
+    // The answer has begun, and then the endpoint says no more.
+    let mut client = weir.client("web");
+    client
+        .send("GET /half HTTP/1.1\r\nHost: a\r\n\r\n")
+        .half_close();
+    client.read_until(b"half");
+    client.reset();
+    let line = weir.wait_log("half", |line| line["target"] == "/half");
+    assert_eq!(
+        (&line["reason"], &line["status"]),
+        (&"client_gone".into(), &200.into()),
+        "{line}"
+    );
+    for number in [0, 1] {
+        origin
+            .wait_end(number)
+            .expect("Weir closed the endpoint's connection");
+    }
 }
 
 #[test]
@@ -245,6 +313,8 @@ fn converse(weir: &weir_testkit::Weir, dice: &mut Dice, seed: u64) {
         expected.push((line, size, sends.is_some()));
     }
     let mut client = weir.client("web");
+    // Where a machine is busy, an answer may stand behind many large ones for long.
+    client.timeout(Duration::from_secs(60));
     let mut writer = client.stream().try_clone().expect("a second handle");
     let most = [1000, 20_000, 1_000_000][dice.below(3)];
     let mut cuts = Dice(dice.0);

@@ -112,10 +112,57 @@ fn the_deadline_ends_what_hangs() {
     hanging.wait_connections(3);
     weir.signal(Signal::TERM);
     for client in &mut clients {
+        let response = client.response();
+        assert_eq!(response.status, 503, "{response:?}");
+        assert!(response.headers.has_token("connection", "close"));
         client.expect_close();
     }
     assert_eq!(exit_of(&mut weir), Some(0));
     assert_eq!(wait_event(&weir, "stopped", |_| true)["aborted"], 3);
+    let lines = weir.access_log();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for line in lines {
+        assert_eq!(cut(&line), ("/hangs", 503), "{line}");
+    }
+}
+
+/// The target and the status of an exchange that the end of the drain has cut.
+fn cut(line: &serde_json::Value) -> (&str, u64) {
+    assert_eq!(line["reason"], "draining", "{line}");
+    let target = line["target"].as_str().expect("a target");
+    (target, line["status"].as_u64().expect("a status"))
+}
+
+#[test]
+fn what_the_deadline_cuts_is_in_the_log_with_what_it_moved() {
+    let origin = Origin::script([
+        Step::ReadHead,
+        Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabcde".to_vec()),
+        Step::Hold,
+    ]);
+    let mut weir = start(&config("400ms"), &[("app", origin.addr())]);
+    let mut answered = weir.client("web");
+    answered.send("GET /half HTTP/1.1\r\nHost: x\r\n\r\n");
+    answered.read_until(b"abcde");
+    let mut begun = weir.client("web");
+    begun.send("GET /head HTTP/1.1\r\nHost: x\r\nX-Half: ");
+    // A head that has begun is an exchange; a connection that has said nothing is none.
+    let mut silent = weir.client("web");
+    wait_until("the connections", || {
+        running::status(&weir)["connections"] == 3
+    });
+    weir.signal(Signal::TERM);
+    let response = begun.response();
+    assert_eq!(response.status, 503, "{response:?}");
+    for client in [&mut answered, &mut begun, &mut silent] {
+        client.expect_close();
+    }
+    assert_eq!(exit_of(&mut weir), Some(0));
+    let mut lines = weir.access_log();
+    lines.sort_by_key(|line| line["target"].to_string());
+    let cuts: Vec<_> = lines.iter().map(cut).collect();
+    assert_eq!(cuts, [("/half", 200), ("/head", 503)]);
+    assert_eq!(lines[0]["bytes_out"], 5, "{lines:?}");
 }
 
 #[test]
@@ -128,6 +175,34 @@ fn a_tunnel_lasts_until_the_deadline() {
     echoes(&mut tunnel, "still here");
     tunnel.expect_close();
     assert_eq!(exit_of(&mut weir), Some(0));
+    let lines = weir.access_log();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(cut(&lines[0]), ("/ws", 101), "{lines:?}");
+    assert_eq!(lines[0]["bytes_out"], 10, "{lines:?}");
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_turned_away_and_counted() {
+    let hanging = Origin::script([Step::ReadRequest, Step::Hold]);
+    let mut weir = start(&config("1h"), &[("app", hanging.addr())]);
+    let mut busy = weir.client("web");
+    busy.send("GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n");
+    hanging.wait_connections(1);
+    let mut silent = weir.client("web");
+    wait_until("both connections", || {
+        running::status(&weir)["connections"] == 2
+    });
+    weir.signal(Signal::TERM);
+    silent.expect_close();
+    let labels = [("listener", "web"), ("reason", "draining")];
+    wait_until("the refusal", || {
+        let refused = weir
+            .metrics()
+            .sum("weir_listener_connections_refused_total", &labels);
+        refused == 1.0
+    });
+    weir.signal(Signal::TERM);
+    assert_eq!(exit_of(&mut weir), Some(130));
 }
 
 #[test]

@@ -410,6 +410,34 @@ fn an_upload_reaches_the_endpoint_while_it_comes() {
     assert_eq!(client.response().text(), "ok");
 }
 
+/// Segments with data that this socket has received.
+fn segments(stream: &TcpStream) -> usize {
+    let here = stream.local_addr().expect("connected");
+    let shown = std::process::Command::new("ss")
+        .args(["-tinH", &format!("sport = :{}", here.port())])
+        .output()
+        .expect("ss");
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    text.split_whitespace()
+        .find_map(|word| word.strip_prefix("data_segs_in:")?.parse().ok())
+        .unwrap_or_else(|| panic!("no count of segments: {text:?}"))
+}
+
+#[test]
+fn tiny_pieces_leave_together() {
+    const PIECES: usize = 4000;
+    let mut answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    answer += &"1\r\nx\r\n".repeat(PIECES);
+    answer += "0\r\n\r\n";
+    let origin = Origin::answering(answer);
+    let weir = one_service(origin.addr(), PLAIN, "");
+    let mut client = weir.client("web");
+    client.send(get("tiny"));
+    assert_eq!(client.response().body.len(), PIECES);
+    let segments = segments(client.stream());
+    assert!(segments < PIECES / 50, "{segments} segments");
+}
+
 #[test]
 fn a_download_reaches_the_client_while_it_comes() {
     let (go, may_go) = mpsc::sync_channel::<()>(1);

@@ -26,8 +26,8 @@ fn a_request_is_repeated_only_if_that_is_safe() {
         ("PUT without a body", "PUT /r HTTP/1.1\r\nHost: a\r\n\r\n", true),
         ("POST", "POST /r HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ("POST with a body", "POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", false),
-        ("PUT with a body", "PUT /r HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", false),
-        ("GET with a body", "GET /r HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", false),
+        ("PUT with a body", "PUT /r HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", true),
+        ("GET with a body", "GET /r HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", true),
         ("PATCH", "PATCH /r HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ("an unknown method", "FROB /r HTTP/1.1\r\nHost: a\r\n\r\n", false),
     ];

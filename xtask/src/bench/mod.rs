@@ -4,6 +4,7 @@
 //! processes spend on a request hardly does, so that is the figure to compare. The proxy has one core for itself, the
 //! load and the origin share another. What each peer runs with is in `bench/http`.
 
+pub(crate) mod faults;
 mod idle;
 mod latency;
 mod open_loop;
@@ -17,7 +18,7 @@ mod swap;
 mod throughput;
 mod workers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Result;
 use crate::command::{cargo, root, run as run_command};
@@ -88,7 +89,10 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
             "at least two cores are needed: one for the subject, one for the load".to_owned(),
         );
     }
-    let weir = binary(&options)?;
+    let weir = match options.without_weir {
+        true => None,
+        false => Some(binary(options.weir.as_deref())?),
+    };
     weir_testkit::raise_descriptor_limit(65_536); // subjects inherit it
     let mut lab = Lab {
         report: Report::new(weir.as_deref()),
@@ -106,14 +110,11 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn binary(options: &Options) -> Result<Option<PathBuf>> {
-    if options.without_weir {
-        return Ok(None);
-    }
-    if let Some(path) = &options.weir {
+/// The binary of Weir: the one that is named, or a fresh release build.
+fn binary(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = named {
         return path
             .canonicalize()
-            .map(Some)
             .map_err(|e| format!("{}: {e}", path.display()));
     }
     run_command(cargo(&[
@@ -126,5 +127,5 @@ fn binary(options: &Options) -> Result<Option<PathBuf>> {
     ]))?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(Some(root().join(target).join("release/weir")))
+    Ok(root().join(target).join("release/weir"))
 }

@@ -13,7 +13,7 @@ use crate::span::Span;
 use crate::tree::Region;
 
 /// What editors want in a JSON file to know its schema. It says nothing to Weir.
-const SCHEMA: &str = "$schema";
+pub(crate) const SCHEMA: &str = "$schema";
 
 /// Collects problems while a config is read, decoded and compiled into a plan, and knows the files that they point into.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cx::SCHEMA;
 use crate::expand::Environment;
 use crate::node::{Entry, Node, Value, shorten};
 use crate::problem::{Level, Problem};
@@ -229,6 +230,10 @@ fn merge_entry(all: &mut Entries, entry: Entry, findings: &mut Findings, hidden:
         (&first.node.value, &entry.node.value),
         (Value::Map(_), Value::Map(_)) | (Value::List(_), Value::List(_))
     );
+    // Each file may tell an editor what it is.
+    if *entry.key == *SCHEMA {
+        return;
+    }
     // Nouns of the top level are merged; what stands below a name belongs to one file.
     if mergeable || first.node.is_null() || entry.node.is_null() {
         merge_noun(first, entry, findings, hidden);
@@ -358,10 +363,18 @@ pub(crate) fn open(path: &Path) -> std::io::Result<std::fs::File> {
 
 /// The bytes of a file that must not be larger than `most`.
 fn contents(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    use std::os::unix::fs::FileTypeExt;
+    let cannot = |error| format!("cannot read this file: {error}");
     let mut bytes = Vec::new();
-    open(path)
-        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot read this file: {error}"))?;
+    let file = open(path).map_err(cannot)?;
+    let kind = file.metadata().map_err(cannot)?.file_type();
+    if kind.is_fifo() {
+        // What it would give now it does not give to a reload.
+        return Err("this is a pipe; a config is read from a file, again with each reload".into());
+    }
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
     if bytes.len() as u64 > most {
         let mib = MOST_BYTES >> 20;
         return Err(format!("the config files hold more than {mib} MiB"));

@@ -370,10 +370,10 @@ error: expected a string, found the number 1
 
 #[test]
 fn what_is_not_built_yet_is_not_called_misspelt() {
-    let told = told("tls: {}\nbalance: sticky\n");
+    let told = told("tls: {}\nbalance: tcp\n");
     assert!(told.contains("= help: TLS is not built yet"), "{told}");
     assert!(
-        told.contains("= help: sticky sessions are not built yet"),
+        told.contains("= help: this protocol is not built yet"),
         "{told}"
     );
     assert!(!told.contains("did you mean"), "{told}");

@@ -95,6 +95,49 @@ fn the_files_of_a_folder_are_put_together() {
 }
 
 #[test]
+fn every_file_may_name_its_schema() {
+    let folder = Folder::new();
+    folder
+        .write("1.json", r#"{"$schema": "./weir.json", "name": "weir"}"#)
+        .write("2.json", r#"{"$schema": "../other.json", "routes": ["a"]}"#)
+        .write("3.yaml", "$schema: weir.json\nroutes: [b]\n");
+    let loaded = load(&folder.0).expect("loaded");
+    assert_eq!(loaded.value.name.as_deref(), Some("weir"));
+    assert_eq!(loaded.value.routes, ["a", "b"]);
+    folder.write("4.json", r#"{"$schema": "a", "$schema": "b"}"#);
+    let told = folder.told(&folder.0);
+    assert!(
+        told.contains("the key `$schema` stands here twice"),
+        "{told}"
+    );
+}
+
+/// Opening a pipe waits for somebody to write to it, and reading for what that is.
+#[test]
+fn a_pipe_is_an_error_and_no_wait() {
+    let folder = Folder::new();
+    let pipe = folder.0.join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo").success());
+    let told = folder.told(&pipe);
+    assert!(told.contains("this is a pipe"), "{told}");
+    // Nor with a writer that writes nothing.
+    let _writer = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&pipe)
+        .expect("the pipe");
+    assert_eq!(folder.told(&pipe), told);
+    // In a folder, it is none of the files.
+    let told = folder.told(&folder.0);
+    assert!(told.contains("no config file is in this folder"), "{told}");
+    // A secret comes from no pipe either.
+    folder.write("config.yaml", "token: file:pipe.yaml\n");
+    let told = folder.told(&folder.0.join("config.yaml"));
+    assert!(told.contains("pipe.yaml"), "{told}");
+}
+
+#[test]
 fn a_name_in_two_files_names_both_places() {
     let folder = Folder::new();
     folder

@@ -16,7 +16,8 @@ choice! {
 object! {
     /// Bounds on what all listeners take on together.
     pub struct LimitsConfig {
-        /// Open client connections; a further one is closed at once.
+        /// Open client connections; a further one is closed at once. When the process may open fewer descriptors, Weir
+        /// takes as many connections as leave some for endpoints and files, and says so in its log.
         pub connections: Within<1, 16_777_216> = Within::new(65_536),
     }
 }

@@ -27,7 +27,7 @@ pub use self::{
     config::{FirewallConfig, LimitsConfig, ListenerProtocol, ShutdownConfig, WorkersConfig},
     listener::{BindError, BoundListener, bind, bind_beside},
     splice::{Pipe, Pipes},
-    stream::Stream,
+    stream::{ResetWatch, Stream},
     wheel::{Timer, Wheel},
     worker::{
         Admission, Connection, Listening, Protocol, Settings, ShutdownReport, Worker, Workers,

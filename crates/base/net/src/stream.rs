@@ -5,12 +5,13 @@
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd},
     net::TcpStream,
 };
 
@@ -156,9 +157,7 @@ impl Stream {
         match self {
             Self::Tcp(socket) => loop {
                 ready!(socket.poll_read_ready(cx))?;
-                match socket.try_io(tokio::io::Interest::READABLE, || {
-                    pipe.fill_from(socket, limit)
-                }) {
+                match socket.try_io(Interest::READABLE, || pipe.fill_from(socket, limit)) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     done => return Poll::Ready(done),
                 }
@@ -175,7 +174,7 @@ impl Stream {
         match self {
             Self::Tcp(socket) => loop {
                 ready!(socket.poll_write_ready(cx))?;
-                match socket.try_io(tokio::io::Interest::WRITABLE, || pipe.drain_to(socket)) {
+                match socket.try_io(Interest::WRITABLE, || pipe.drain_to(socket)) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     done => return Poll::Ready(done),
                 }
@@ -196,7 +195,7 @@ impl Stream {
             Self::Tcp(socket) => loop {
                 ready!(socket.poll_write_ready(cx))?;
                 let mut from = offset;
-                match socket.try_io(tokio::io::Interest::WRITABLE, || {
+                match socket.try_io(Interest::WRITABLE, || {
                     Ok(rustix::fs::sendfile(socket, file, Some(&mut from), length)?)
                 }) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -204,5 +203,92 @@ impl Stream {
                 }
             },
         }
+    }
+}
+
+/// Notices that a connection is reset whose reading direction has ended.
+///
+/// Such a socket is readable for ever, so a reader learns nothing more. A second handle of it, registered for urgent
+/// data only, hears of nothing but errors and hang-ups. It is made when it is first needed, so a connection that ends
+/// in the usual way never pays for it.
+#[derive(Debug, Default)]
+pub struct ResetWatch(Option<AsyncFd<OwnedFd>>);
+
+impl ResetWatch {
+    /// Ready once `stream`, always the same one, was reset. Also once both its directions have ended: the caller asks
+    /// only while ours has not.
+    pub fn poll(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<()> {
+        if self.0.is_none() {
+            // Without a descriptor to spare, the reset is noticed by whoever writes next, or by a deadline.
+            self.0 = Self::handle(stream).ok();
+        }
+        match &self.0 {
+            Some(handle) => handle.poll_read_ready(cx).map(|_| ()),
+            None => Poll::Pending,
+        }
+    }
+
+    #[allow(
+        deprecated,
+        reason = "what replaces it is unsafe for the sake of types that change their descriptor; an owned one never does"
+    )]
+    fn handle(stream: &Stream) -> io::Result<AsyncFd<OwnedFd>> {
+        match stream {
+            Stream::Tcp(socket) => {
+                let socket = socket.as_fd().try_clone_to_owned()?;
+                AsyncFd::with_interest(socket, Interest::PRIORITY)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        future::poll_fn,
+        io::Write as _,
+        net::{Shutdown, TcpListener, TcpStream as StdStream},
+        time::Duration,
+    };
+
+    fn pair() -> (StdStream, StdStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = listener.local_addr().expect("an address");
+        let client = StdStream::connect(address).expect("connects");
+        let (server, _) = listener.accept().expect("accepts");
+        server.set_nonblocking(true).expect("takes the option");
+        (client, server)
+    }
+
+    #[test]
+    fn a_reset_behind_an_end_is_noticed_and_the_end_is_none() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let (mut client, server) = pair();
+            let mut server = Stream::tcp(TcpStream::from_std(server).expect("registers"));
+            let pool = Buffers::new(64, 1);
+            let mut buffer = Buffer::default();
+            client.write_all(b"x").expect("takes a byte");
+            client.shutdown(Shutdown::Write).expect("ends");
+            for expected in [1, 0] {
+                let n = poll_fn(|cx| server.poll_fill(cx, &mut buffer, &pool)).await;
+                assert_eq!(n.expect("reads"), expected);
+            }
+            let mut watch = ResetWatch::default();
+            let first = poll_fn(|cx| Poll::Ready(watch.poll(cx, &server))).await;
+            assert!(first.is_pending());
+            tokio::task::yield_now().await;
+            let second = poll_fn(|cx| Poll::Ready(watch.poll(cx, &server))).await;
+            assert!(second.is_pending());
+            socket2::SockRef::from(&client)
+                .set_linger(Some(Duration::ZERO))
+                .expect("takes the option");
+            drop(client);
+            poll_fn(|cx| watch.poll(cx, &server)).await;
+        });
     }
 }

@@ -48,6 +48,8 @@ struct Inner {
     /// The tick for which the driver sleeps.
     armed: u64,
     driver: Option<Waker>,
+    /// Every deadline counts as passed.
+    cut: bool,
 }
 
 /// The deadlines of one worker.
@@ -65,6 +67,7 @@ impl Wheel {
             tick: now() / TICK,
             armed: NEVER,
             driver: None,
+            cut: false,
         })))
     }
 
@@ -117,6 +120,18 @@ impl Wheel {
         for waker in wakers {
             waker.wake();
         }
+    }
+
+    /// From now on every deadline has passed, whatever it says, and those to come have as well: what waits must end.
+    pub fn cut(&self) {
+        self.0.borrow_mut().cut = true;
+        self.wake_all();
+    }
+
+    /// Whether [`cut`](Self::cut) was called.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.0.borrow().cut
     }
 
     /// Runs the wheel; one task per worker, for the worker's whole life.
@@ -236,14 +251,22 @@ impl Timer {
         }
     }
 
+    /// Whether the deadline counts as passed because [everything must end](Wheel::cut).
+    #[inline]
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.wheel.is_cut()
+    }
+
     /// Ready once the deadline has passed; otherwise remembers whom to wake.
     ///
     /// The caller must be polled by one task only, the one that owns the connection.
     #[inline]
     pub fn poll_expired(&self, cx: &mut Context<'_>, now: Micros) -> Poll<()> {
         let mut inner = self.wheel.0.borrow_mut();
+        let cut = inner.cut;
         let entry = &mut inner.entries[self.key as usize];
-        if entry.deadline <= now {
+        if entry.deadline <= now || cut {
             return Poll::Ready(());
         }
         if !entry
@@ -260,6 +283,11 @@ impl Timer {
     #[inline]
     pub fn register(&self, cx: &Context<'_>) {
         let mut inner = self.wheel.0.borrow_mut();
+        if inner.cut {
+            // Whoever only registers looks at its deadline the next time.
+            cx.waker().wake_by_ref();
+            return;
+        }
         let entry = &mut inner.entries[self.key as usize];
         if !entry
             .waker
@@ -357,6 +385,34 @@ mod tests {
             }
             assert_eq!(left.get(), 0);
             assert!(wheel.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_cut_ends_every_wait_under_way_and_to_come() {
+        on_runtime(async |wheel| {
+            let waiting = wheel.timer();
+            waiting.set(NEVER);
+            let task = tokio::task::spawn_local(async move {
+                wait(&waiting).await;
+            });
+            tokio::task::yield_now().await;
+            assert!(!task.is_finished());
+            wheel.cut();
+            task.await.expect("the task ends");
+
+            let late = wheel.timer();
+            assert!(late.is_cut());
+            late.set(now() + 1_000_000_000);
+            let mut first = true;
+            poll_fn(|cx| {
+                if std::mem::take(&mut first) {
+                    late.register(cx);
+                    return Poll::Pending;
+                }
+                late.poll_expired(cx, now())
+            })
+            .await;
         });
     }
 

@@ -24,6 +24,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc},
+    task::coop::has_budget_remaining,
 };
 
 use crate::{
@@ -46,6 +47,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const COMMANDS: usize = 64;
 /// Connections that may wait to be taken over; beyond that a worker keeps its own.
 const HANDOVERS: usize = 1024;
+/// How long connections that are cut may take to say so, to their clients and in the log.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Spare pipes a worker keeps for large bodies.
 const SPARE_PIPES: usize = 32;
 
@@ -165,6 +168,7 @@ enum Command<P> {
     Close(SocketAddr, mpsc::Sender<()>),
     Apply(Apply<P>),
     Drain,
+    Cut,
     Stop,
 }
 
@@ -174,6 +178,13 @@ impl Worker {
     #[must_use]
     pub fn draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether the time for finishing is over: every wait ends, as if its deadline had passed.
+    #[inline]
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.wheel.is_cut()
     }
 
     /// The wall clock at `now`, in milliseconds since 1970.
@@ -234,6 +245,7 @@ impl<P> std::fmt::Debug for Command<P> {
             Self::Close(..) => "Close",
             Self::Apply(_) => "Apply",
             Self::Drain => "Drain",
+            Self::Cut => "Cut",
             Self::Stop => "Stop",
         })
     }
@@ -341,19 +353,16 @@ impl<P: Protocol> Workers<P> {
         }
     }
 
-    /// Stops accepting, lets what runs finish until `deadline`, then ends the threads.
+    /// Stops accepting, lets what runs finish until `deadline`, cuts what is left, then ends the threads.
     pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
-        for commands in &self.commands {
-            let _ = commands.send(Command::Drain).await;
-        }
-        let until = tokio::time::Instant::now() + deadline;
-        while self.gate.open() > 0 && tokio::time::Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        self.tell(|| Command::Drain).await;
+        self.wait_empty(deadline).await;
         let aborted = self.gate.open();
-        for commands in &self.commands {
-            let _ = commands.send(Command::Stop).await;
+        if aborted > 0 {
+            self.tell(|| Command::Cut).await;
+            self.wait_empty(LAST_WORDS).await;
         }
+        self.tell(|| Command::Stop).await;
         let threads = self.threads;
         let _ = tokio::task::spawn_blocking(move || {
             for thread in threads {
@@ -362,6 +371,22 @@ impl<P: Protocol> Workers<P> {
         })
         .await;
         ShutdownReport { aborted }
+    }
+}
+
+impl<P> Workers<P> {
+    async fn tell(&self, command: impl Fn() -> Command<P>) {
+        for commands in &self.commands {
+            let _ = commands.send(command()).await;
+        }
+    }
+
+    /// Waits until no client is connected, but not for longer than `time`.
+    async fn wait_empty(&self, time: Duration) {
+        let until = tokio::time::Instant::now() + time;
+        while self.gate.open() > 0 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -411,6 +436,7 @@ async fn run<P: Protocol, F: Fn(Rc<Worker>) -> Rc<P>>(
                 }
                 worker.wheel.wake_all();
             }
+            Command::Cut => worker.wheel.cut(),
             Command::Stop => return,
         }
     }
@@ -539,7 +565,8 @@ async fn accept<P: Protocol>(
         let mut closed = std::pin::pin!(listening.wake.notified());
         let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending if listening.closing() => Poll::Ready(None),
+            // Unless it is pending only because this task has had its turn, nobody waits any more.
+            Poll::Pending if listening.closing() && has_budget_remaining() => Poll::Ready(None),
             Poll::Pending => closed.as_mut().poll(cx).map(|()| None),
         })
         .await;

@@ -1,10 +1,24 @@
 //! What the user says about a service.
 
+mod balance;
+mod policy;
+mod sticky;
+
+use std::sync::Arc;
+
 use weir_config::{
-    Cx, Decode, Duration, Host, HostPort, Json, Map, Node, Schemas, Spanned, Text, True, Within,
-    decode_word, object, one_of, words_schema,
+    Cx, Duration, FilePath, Host, HostPort, Map, Name, Node, OrOff, Percent, Spanned, Text, True,
+    Within, object, one_of,
 };
 
+pub use self::balance::{Factor, HashBalance, HashConfig, HashMethodConfig};
+pub use self::policy::{
+    BreakerConfig, OutliersConfig, ScopeConfig, ServiceLimitsConfig, SuccessRate, ZonesConfig,
+};
+pub use self::sticky::{CookieName, CookiePath, StickyConfig};
+use crate::balance::hash_bytes;
+use crate::discovery::{ConsulConfig, EtcdConfig, SrvConfig, check_file, file_target};
+use crate::policy::Policy;
 use crate::{
     Balance, CheckKind, EndpointSpec, HealthSpec, HttpCheck, ServiceSpec, StatusRanges, Target,
 };
@@ -16,8 +30,25 @@ object! {
         pub endpoints: Vec<Spanned<EndpointConfig>>,
         /// How the endpoint of a request is chosen.
         pub balance: Balance = Balance::P2c,
+        /// A cookie that keeps a user on one endpoint for as long as it can be used; in short form, its name.
+        pub sticky: Option<StickyConfig>,
         /// How Weir finds out which endpoints are healthy; without it, all count as healthy.
         pub health: Option<HealthConfig>,
+        /// When an endpoint whose requests fail is left alone for a while; `off` for never.
+        pub outliers: OrOff<OutliersConfig> = policy::default_outliers(),
+        /// When a service that fails is not asked any more; by default it always is.
+        pub breaker: Option<BreakerConfig>,
+        /// How much it is asked for at once.
+        pub limits: ServiceLimitsConfig = ServiceLimitsConfig::default(),
+        /// How long an endpoint that joins or recovers takes to get its full share; by default it gets it at once.
+        pub slow_start: Option<Duration>,
+        /// When fewer than this share of the endpoints can be used, all are: the few that are left would only be
+        /// overrun. `0%` for never.
+        pub panic_below: Percent = Percent::new(10),
+        /// Which endpoints come first by where they run; in short form, the zone.
+        pub zones: Option<ZonesConfig>,
+        /// How many of the endpoints this Weir uses, each Weir others: with many of both, fewer connections. By default all.
+        pub subset: Option<Within<1, 65_535>>,
         /// Connections that wait for their next request.
         pub keepalive: KeepaliveConfig = KeepaliveConfig::default(),
     }
@@ -26,10 +57,15 @@ object! {
 }
 
 object! {
-    /// One endpoint of a service, or a DNS name for several. In short form, its address.
+    /// One endpoint of a service, or where several are to be found. In short form, its address.
     pub struct EndpointConfig {
-        /// Its share of the requests, relative to the other endpoints.
+        /// Its share of the requests, relative to the other endpoints. Weights and priorities that a source has of its own
+        /// count on top: weights multiply, priorities add up.
         pub weight: Within<1, 65_535> = Within::new(1),
+        /// Those with 0 come first; those with 1 get what these cannot carry, and so on.
+        pub priority: Within<0, 15> = Within::new(0),
+        /// Where it runs, for `zones`.
+        pub zone: Option<Name>,
     }
     one_of {
         /// Where it is.
@@ -46,6 +82,15 @@ one_of! {
         address => Address(Spanned<HostPort>),
         /// A name and port; each address that the name has is an endpoint, and it is looked up again when its TTL is over.
         dns => Dns(Spanned<HostPort>),
+        /// A name with SRV records: hosts, ports, weights and priorities, looked up again when their TTL is over.
+        srv => Srv(SrvConfig),
+        /// A file that lists endpoints as they are listed here, or as Prometheus reads them, as YAML or JSON. It is read
+        /// again when it changes, without a reload; what cannot be read changes nothing.
+        file => File(Spanned<FilePath>),
+        /// A service in Consul: its instances, watched.
+        consul => Consul(ConsulConfig),
+        /// Keys in etcd: one for each endpoint, watched.
+        etcd => Etcd(EtcdConfig),
     }
 }
 
@@ -75,6 +120,9 @@ one_of! {
         http => Http(HttpProbe),
         /// Whether a connection can be opened.
         tcp => Tcp(True),
+        /// What the health service of gRPC (`grpc.health.v1.Health`) says about the service of this name; `""` for the
+        /// server as a whole. Over HTTP/2 without TLS.
+        grpc => Grpc(String),
     }
 }
 
@@ -125,8 +173,31 @@ impl ServiceConfig {
                 .iter()
                 .map(|endpoint| endpoint.spec())
                 .collect(),
-            balance: self.balance,
+            balance: self.balance.clone(),
             health: self.health.as_ref().map(HealthConfig::spec),
+            policy: self.policy(),
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            outliers: match &self.outliers {
+                OrOff::On(outliers) => Some(outliers.spec()),
+                OrOff::Off => None,
+            },
+            breaker: self.breaker.as_ref().map(BreakerConfig::policy),
+            limits: self.limits.limits(),
+            slow_start_ms: self.slow_start.map_or(0, |window| {
+                u64::try_from(window.get().as_millis()).unwrap_or(u64::MAX)
+            }),
+            panic_below: policy::percent(self.panic_below),
+            zone: self.zones.as_ref().map(ZonesConfig::zone),
+            spill_below: self
+                .zones
+                .as_ref()
+                .map_or(0, |zones| policy::percent(zones.spill_below)),
+            subset: self.subset.map(|most| most.as_u32()),
+            instance: instance(),
         }
     }
 
@@ -148,27 +219,48 @@ impl ServiceConfig {
 
 impl EndpointConfig {
     fn spec(&self) -> EndpointSpec {
-        let (EndpointTarget::Address(at) | EndpointTarget::Dns(at)) = &self.target;
-        let target = match (at.socket_addr(), &at.host) {
-            (Some(address), _) => Target::Address(address),
-            (None, host) => Target::Name {
-                host: host.to_string(),
-                port: at.port,
-            },
-        };
         EndpointSpec {
-            target,
+            target: self.target.target(),
             weight: self.weight.as_u32(),
+            priority: self.priority.as_u32() as u8,
+            zone: self.zone.as_ref().map(|zone| Arc::from(zone.as_str())),
         }
     }
 
     fn check(&self, _: &Node, cx: &mut Cx) {
-        if let EndpointTarget::Dns(name) = &self.target
-            && let Host::Ip(_) = name.host
-        {
-            cx.error(name.span, format!("`{name}` is an address, not a name"))
-                .help("put it under `address`");
+        match &self.target {
+            EndpointTarget::Dns(name) if matches!(name.host, Host::Ip(_)) => {
+                cx.error(name.span, format!("`{name}` is an address, not a name"))
+                    .help("put it under `address`");
+            }
+            EndpointTarget::File(path) => check_file(path, cx),
+            _ => {}
         }
+    }
+}
+
+impl EndpointTarget {
+    fn target(&self) -> Target {
+        match self {
+            Self::Address(at) | Self::Dns(at) => match (at.socket_addr(), &at.host) {
+                (Some(address), _) => Target::Address(address),
+                (None, host) => Target::Name {
+                    host: host.to_string(),
+                    port: at.port,
+                },
+            },
+            Self::Srv(srv) => srv.target(),
+            Self::File(path) => file_target(path),
+            Self::Consul(consul) => consul.target(),
+            Self::Etcd(etcd) => etcd.target(),
+        }
+    }
+}
+
+/// What logs and status pages call it.
+impl std::fmt::Display for EndpointTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.target().fmt(f)
     }
 }
 
@@ -178,6 +270,9 @@ impl HealthConfig {
             kind: match &self.probe {
                 Probe::Http(http) => CheckKind::Http(http.check_spec()),
                 Probe::Tcp(True) => CheckKind::Tcp,
+                Probe::Grpc(service) => CheckKind::Grpc {
+                    service: service.clone(),
+                },
             },
             interval: self.interval.get(),
             timeout: self.timeout.get(),
@@ -243,44 +338,8 @@ impl Text for StatusRanges {
 
 weir_config::text!(StatusRanges);
 
-const BALANCES: [(&str, Balance, &str); 4] = [
-    (
-        "p2c",
-        Balance::P2c,
-        "The better of two weighted chances: fewer requests in flight for its weight.",
-    ),
-    (
-        "round_robin",
-        Balance::RoundRobin,
-        "In turn, by weight, evenly spread.",
-    ),
-    ("random", Balance::Random, "By weighted chance."),
-    (
-        "least_connections",
-        Balance::LeastConnections,
-        "The fewest requests in flight for its weight.",
-    ),
-];
-
-impl Decode for Balance {
-    fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
-        decode_word(
-            node,
-            &BALANCES.map(|(word, balance, _)| (word, balance)),
-            cx,
-        )
-    }
-
-    fn to_json(&self) -> Json {
-        self.as_str().into()
-    }
-
-    fn schema(schemas: &mut Schemas) -> Json {
-        let words = BALANCES.map(|(word, _, docs)| (word, docs));
-        words_schema(
-            "How a service chooses the endpoint of a request.",
-            &words,
-            schemas,
-        )
-    }
+/// What tells this Weir from the others of a fleet: the name of the machine. Stays the same over restarts.
+fn instance() -> u64 {
+    let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+    hash_bytes(&name)
 }

@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::balance::{Ewma, hash_address};
 use crate::health::{Health, HealthTracker, Thresholds, Transition};
+use crate::outlier::{Ejection, OutlierCounts};
 
 /// Names one [`Endpoint`] for the life of the process; never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,15 +36,22 @@ impl EndpointId {
 const FIRST_PAUSE_MS: u64 = 1_000;
 /// Longest such pause.
 const LONGEST_PAUSE_MS: u64 = 32_000;
+/// Longest that an endpoint is left alone because it asked for it.
+const LONGEST_AVOID_MS: u64 = 60_000;
 
 /// An address that serves requests, with everything that is known about it.
 #[derive(Debug)]
 pub struct Endpoint {
     hot: Hot,
     id: EndpointId,
+    key: u64,
     address: SocketAddr,
     label: Arc<str>,
     draining: AtomicBool,
+    /// Left alone as an outlier.
+    ejected: AtomicBool,
+    /// Since when it can be used, if it joined a running service or recovered; 0 if it was there from the beginning.
+    ready_since_ms: AtomicU64,
     checked: Mutex<Checked>,
 }
 
@@ -58,6 +67,10 @@ struct Hot {
     paused_until_ms: AtomicU64,
     /// Until when the one request that tries a paused endpoint again has it for itself.
     probe_until_ms: AtomicU64,
+    /// Until when it asked to be left alone (Retry-After); 0 if it did not.
+    avoid_until_ms: AtomicU64,
+    ewma: Ewma,
+    outliers: OutlierCounts,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +78,11 @@ struct Checked {
     tracker: HealthTracker,
     reason: Option<Arc<str>>,
     draining_since_ms: u64,
+    /// When a check last succeeded; 0 for never.
+    ok_ms: u64,
+    ejection: Ejection,
+    /// Why it is ejected.
+    ejected_for: Option<Arc<str>>,
 }
 
 /// What [`Endpoint::state`] tells.
@@ -84,9 +102,12 @@ impl Endpoint {
         Self {
             hot: Hot::default(),
             id: EndpointId::next(),
+            key: hash_address(address),
             address,
             label: label.into(),
             draining: AtomicBool::new(false),
+            ejected: AtomicBool::new(false),
+            ready_since_ms: AtomicU64::new(0),
             checked: Mutex::default(),
         }
     }
@@ -94,6 +115,12 @@ impl Endpoint {
     /// Its name within this process.
     pub fn id(&self) -> EndpointId {
         self.id
+    }
+
+    /// What it is to consistent hashes and sticky sessions: the same for the same address, in every process.
+    #[inline]
+    pub fn key(&self) -> u64 {
+        self.key
     }
 
     /// Where to connect.
@@ -152,9 +179,18 @@ impl Endpoint {
         }
     }
 
-    /// Are others preferred because connecting failed?
+    /// It asked to be left alone for so long (Retry-After, RFC 9110, 10.2.3): prefer others, if there are others.
+    pub fn avoid_for(&self, wait_ms: u64, now_ms: u64) {
+        let until = now_ms + wait_ms.min(LONGEST_AVOID_MS);
+        self.hot.avoid_until_ms.fetch_max(until, Relaxed);
+    }
+
+    /// Are others preferred because connecting failed, or because it asked to be left alone?
     #[inline]
     pub fn is_paused(&self, now_ms: u64) -> bool {
+        if now_ms < self.hot.avoid_until_ms.load(Relaxed) {
+            return true;
+        }
         let until = self.hot.paused_until_ms.load(Relaxed);
         until != 0 && (now_ms < until || now_ms < self.hot.probe_until_ms.load(Relaxed))
     }
@@ -163,6 +199,9 @@ impl Endpoint {
     /// one is a second away, so a dead endpoint costs one failed connect a second at most, however many workers.
     #[inline]
     pub(crate) fn admit(&self, now_ms: u64) -> bool {
+        if now_ms < self.hot.avoid_until_ms.load(Relaxed) {
+            return false;
+        }
         let until = self.hot.paused_until_ms.load(Relaxed);
         if until == 0 {
             return true;
@@ -175,6 +214,12 @@ impl Endpoint {
                 .probe_until_ms
                 .compare_exchange(probe, now_ms + FIRST_PAUSE_MS, Relaxed, Relaxed)
                 .is_ok()
+    }
+
+    /// What there is to say about it if the last connects failed, whatever its state.
+    pub(crate) fn unreachable(&self) -> Option<Arc<str>> {
+        let failures = self.hot.connect_failures.load(Relaxed);
+        (failures > 0).then(|| "connecting failed; tried now and then until it works".into())
     }
 
     /// Counts a request in. Only [`Picked`](crate::Picked) calls this, and its drop calls [`Self::finish`].
@@ -204,9 +249,82 @@ impl Endpoint {
         self.hot.active.fetch_sub(1, Relaxed);
     }
 
-    /// May new requests be sent here, as far as health checks and operators say?
+    /// How an attempt went, for balancing by response time.
+    #[inline]
+    pub(crate) fn timed(&self, ok: bool, latency_us: u64, now_ms: u64) {
+        if ok {
+            self.hot.ewma.observe(latency_us, now_ms);
+        } else {
+            self.hot.ewma.fail(now_ms);
+        }
+    }
+
+    /// What it would cost to send a request here beside so many in flight; lower is better.
+    #[inline]
+    pub(crate) fn score(&self, active: u32, now_ms: u64) -> u64 {
+        self.hot.ewma.score(active, 1, now_ms)
+    }
+
+    /// How its attempts went, for finding outliers.
+    #[inline]
+    pub(crate) fn outliers(&self) -> &OutlierCounts {
+        &self.hot.outliers
+    }
+
+    /// May new requests be sent here, as far as health checks, operators and the outcome of requests say?
     pub fn is_usable(&self) -> bool {
+        !self.is_draining() && !self.is_ejected() && self.checked().tracker.verdict().is_usable()
+    }
+
+    /// Do health checks and operators allow it? Ejection is not looked at.
+    pub(crate) fn is_sound(&self) -> bool {
         !self.is_draining() && self.checked().tracker.verdict().is_usable()
+    }
+
+    /// Is it left alone because requests failed?
+    pub fn is_ejected(&self) -> bool {
+        self.ejected.load(Relaxed)
+    }
+
+    /// What is remembered of its ejections.
+    pub(crate) fn ejection(&self) -> Ejection {
+        self.checked().ejection
+    }
+
+    /// Remembers that, and nothing else.
+    pub(crate) fn keep_ejection(&self, ejection: Ejection) {
+        self.checked().ejection = ejection;
+    }
+
+    /// It is left alone from now on, for this reason.
+    pub(crate) fn eject(&self, reason: Arc<str>) {
+        self.checked().ejected_for = Some(reason);
+        self.ejected.store(true, Relaxed);
+    }
+
+    /// Its ejection is over.
+    pub(crate) fn restore(&self, now_ms: u64) {
+        self.checked().ejected_for = None;
+        self.ejected.store(false, Relaxed);
+        self.joined(now_ms);
+    }
+
+    /// When a health check last succeeded; 0 for never.
+    pub(crate) fn checked_ok_ms(&self) -> u64 {
+        self.checked().ok_ms
+    }
+
+    /// It can be used from now on, and could not before.
+    pub(crate) fn joined(&self, now_ms: u64) {
+        self.ready_since_ms.store(now_ms.max(1), Relaxed);
+    }
+
+    /// How long it has been usable; for ever if it was there from the beginning.
+    pub(crate) fn ready_for_ms(&self, now_ms: u64) -> u64 {
+        match self.ready_since_ms.load(Relaxed) {
+            0 => u64::MAX,
+            since => now_ms.saturating_sub(since),
+        }
     }
 
     /// Was it taken out by hand?
@@ -223,6 +341,15 @@ impl Endpoint {
                 health: Health::Draining,
                 reason,
                 since_ms: checked.draining_since_ms,
+            };
+        }
+        if checked.tracker.verdict().is_usable()
+            && let Some(reason) = &checked.ejected_for
+        {
+            return EndpointState {
+                health: Health::Ejected,
+                reason: Some(Arc::clone(reason)),
+                since_ms: checked.ejection.since_ms,
             };
         }
         EndpointState {
@@ -245,9 +372,16 @@ impl Endpoint {
         now_ms: u64,
     ) -> Option<Transition> {
         let mut checked = self.checked();
+        if result.is_ok() {
+            checked.ok_ms = now_ms;
+        }
         let transition = checked
             .tracker
             .on_result(thresholds, result.is_ok(), now_ms);
+        // The first verdict of an endpoint that just joined does not make it join again.
+        if transition.is_some_and(|t| t.from == Health::Unhealthy && t.to == Health::Healthy) {
+            self.joined(now_ms);
+        }
         match (result, checked.tracker.verdict()) {
             (Err(reason), Health::Unhealthy) => {
                 if checked.reason.as_deref() != Some(reason) {

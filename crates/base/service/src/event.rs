@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::breaker::Change;
+use crate::discovery::SourceError;
 use crate::dns::ResolveError;
 use crate::endpoint::Endpoint;
 use crate::health::Health;
+use crate::outlier::Returned;
+use crate::status::AdmissionStatus;
 
 /// Something happened to a service.
 #[derive(Debug, Clone)]
@@ -22,6 +26,42 @@ pub enum Event {
         /// What the check met, when the verdict is unhealthy.
         reason: Option<Arc<str>>,
     },
+    /// An endpoint whose requests failed is left alone for a while.
+    Ejected {
+        /// The service.
+        service: Arc<str>,
+        /// The endpoint.
+        endpoint: Arc<Endpoint>,
+        /// Why.
+        reason: Arc<str>,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// An endpoint that was left alone is used again.
+    Returned {
+        /// The service.
+        service: Arc<str>,
+        /// The endpoint.
+        endpoint: Arc<Endpoint>,
+        /// Why.
+        reason: Returned,
+    },
+    /// A circuit breaker changed its state.
+    BreakerChanged {
+        /// The service.
+        service: Arc<str>,
+        /// The endpoint, if it is the breaker of one.
+        endpoint: Option<Arc<Endpoint>>,
+        /// What it was and what it is.
+        change: Change,
+    },
+    /// How much a service has to do, measured now and then.
+    Load {
+        /// The service.
+        service: Arc<str>,
+        /// Requests in flight and waiting, and how many may be.
+        load: AdmissionStatus,
+    },
     /// One health check finished.
     Checked {
         /// The service.
@@ -31,12 +71,12 @@ pub enum Event {
         /// Did it succeed?
         ok: bool,
     },
-    /// A name stands for other addresses now.
+    /// An entry of the configuration stands for other endpoints now.
     EndpointsChanged {
         /// The service.
         service: Arc<str>,
-        /// The name.
-        host: Arc<str>,
+        /// The entry: `app.internal:80`, `consul web`, `file endpoints.yaml`.
+        source: Arc<str>,
         /// Endpoints that came.
         added: usize,
         /// Endpoints that went.
@@ -53,6 +93,17 @@ pub enum Event {
         /// What went wrong.
         error: ResolveError,
         /// Failures in a row, this one included.
+        failures: u32,
+    },
+    /// A source of endpoints could not be used, or not all of it; what it said last stays in use.
+    SourceFailed {
+        /// The service.
+        service: Arc<str>,
+        /// The entry of the configuration: `consul web`, `file endpoints.yaml`.
+        source: Arc<str>,
+        /// What went wrong.
+        error: SourceError,
+        /// Failures in a row, this one included; 0 if the source could be used in part.
         failures: u32,
     },
 }

@@ -1,29 +1,26 @@
 //! The tasks that keep one service's endpoints up to date, on the control runtime.
 //!
-//! One task per name asks for its addresses, one task per endpoint checks its health. They belong to the [`Runner`] and end
-//! with it; the [`Service`] itself has no tasks, so requests that still use a service which a reload replaced keep
+//! One task per entry that has to be found watches where its endpoints are, one task per endpoint checks its health, one
+//! looks at what workers noticed. They belong to the [`Runner`] and end with it; the [`Service`] itself has no tasks, so requests that still use a service which a reload replaced keep
 //! nothing running.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::dns::{Answer, Refresh, ResolveError};
+use crate::discovery::{Known, Problem, Step, Watcher};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::event::Event;
 use crate::health::{HealthSpec, Probe};
+use crate::keeper::keep;
 use crate::rng::Rng;
 use crate::service::Service;
 use crate::services::Options;
 use crate::spec::{ServiceSpec, Target};
-
-/// Longest that one resolution may take.
-const RESOLVE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A task that ends when this is dropped.
 #[derive(Debug)]
@@ -48,13 +45,6 @@ pub(crate) struct Context {
     pub(crate) permits: tokio::sync::Semaphore,
 }
 
-/// What is already known about a name when its task starts.
-#[derive(Debug, Default)]
-pub(crate) struct Seed {
-    pub(crate) refresh: Refresh,
-    pub(crate) delay: Duration,
-}
-
 /// A service with its tasks.
 pub(crate) struct Runner {
     pub(crate) service: Arc<Service>,
@@ -67,9 +57,12 @@ pub(crate) struct Runner {
 
 #[derive(Default)]
 struct Tasks {
-    seeds: HashMap<Target, Seed>,
+    /// Those that have not started, by the index of their entry.
+    watchers: Vec<(usize, Watcher)>,
+    /// What those that have started know.
+    known: HashMap<usize, Known>,
     checks: HashMap<EndpointId, AbortOnDrop>,
-    names: Vec<AbortOnDrop>,
+    others: Vec<AbortOnDrop>,
 }
 
 impl Runner {
@@ -77,12 +70,12 @@ impl Runner {
         service: Arc<Service>,
         spec: ServiceSpec,
         probe: Option<Probe>,
-        seeds: HashMap<Target, Seed>,
+        watchers: Vec<(usize, Watcher)>,
         context: Arc<Context>,
     ) -> Arc<Self> {
         let probe = probe.map(Arc::new).zip(spec.health.clone());
         let tasks = Mutex::new(Tasks {
-            seeds,
+            watchers,
             ..Tasks::default()
         });
         Arc::new(Self {
@@ -106,22 +99,69 @@ impl Runner {
             }
         }
         // The service was built a while ago; health may have changed since.
-        self.service.republish();
+        self.service.republish((self.context.options.clock)());
         self.sync_checks();
         let mut tasks = self.tasks();
-        for (index, endpoint) in self.spec.endpoints.iter().enumerate() {
-            if let Target::Name { host, .. } = &endpoint.target {
-                let seed = tasks.seeds.remove(&endpoint.target).unwrap_or_default();
-                let watch = watch_name(
-                    Arc::downgrade(self),
-                    Arc::clone(&self.context),
-                    index,
-                    host.as_str().into(),
-                    seed,
-                );
-                tasks.names.push(AbortOnDrop::spawn(watch));
-            }
+        for (index, watcher) in std::mem::take(&mut tasks.watchers) {
+            tasks.known.insert(index, watcher.known());
+            let watch = watch_source(Arc::downgrade(self), index, watcher);
+            tasks.others.push(AbortOnDrop::spawn(watch));
         }
+        let keep = keep(Arc::clone(&self.context), Arc::clone(&self.service));
+        tasks.others.push(AbortOnDrop::spawn(keep));
+    }
+
+    /// What is known of the entry for `target`.
+    pub(crate) fn known(&self, target: &Target) -> Option<Known> {
+        let index = self
+            .spec
+            .endpoints
+            .iter()
+            .position(|entry| entry.target.is_same_source(target))?;
+        let tasks = self.tasks();
+        let waiting = || tasks.watchers.iter().find(|(at, _)| *at == index);
+        tasks
+            .known
+            .get(&index)
+            .cloned()
+            .or_else(|| Some(waiting()?.1.known()))
+    }
+
+    /// Puts what was found into use.
+    fn found(&self, index: usize, watcher: &Watcher, step: Step) {
+        let service = || Arc::clone(self.service.name());
+        let source = || Arc::clone(watcher.source());
+        for problem in step.problems {
+            (self.context.options.events)(match problem {
+                Problem::Name(failure) => Event::ResolveFailed {
+                    service: service(),
+                    host: failure.host,
+                    error: failure.error,
+                    failures: failure.failures,
+                },
+                Problem::Source { error, failures } => Event::SourceFailed {
+                    service: service(),
+                    source: source(),
+                    error,
+                    failures,
+                },
+            });
+        }
+        let Some(found) = step.found else {
+            return;
+        };
+        let change = self
+            .service
+            .set_found(index, &found, (self.context.options.clock)());
+        self.tasks().known.insert(index, watcher.known());
+        self.sync_checks();
+        (self.context.options.events)(Event::EndpointsChanged {
+            service: service(),
+            source: source(),
+            added: change.added,
+            removed: change.removed,
+            total: self.service.endpoints().all().len(),
+        });
     }
 
     /// Starts checks of endpoints that came, ends those of endpoints that went.
@@ -154,54 +194,13 @@ impl Runner {
     }
 }
 
-/// Asks a name server within the deadline.
-pub(crate) async fn resolve(context: &Context, host: &str) -> Answer {
-    timeout(RESOLVE_DEADLINE, context.options.resolver.resolve(host))
-        .await
-        .unwrap_or_else(|_| Answer::failed(ResolveError::Timeout))
-}
-
-async fn watch_name(
-    runner: Weak<Runner>,
-    context: Arc<Context>,
-    index: usize,
-    host: Arc<str>,
-    seed: Seed,
-) {
-    let Seed {
-        mut refresh,
-        mut delay,
-    } = seed;
-    let mut rng = Rng::new(context.options.seed ^ Arc::as_ptr(&context) as u64 ^ index as u64);
+async fn watch_source(runner: Weak<Runner>, index: usize, mut watcher: Watcher) {
     loop {
-        sleep(delay).await;
-        let answer = resolve(&context, &host).await;
-        let step = refresh.on_answer(answer, &context.options.refresh, &mut rng);
-        delay = step.delay;
+        let step = watcher.next().await;
         let Some(runner) = runner.upgrade() else {
             return;
         };
-        let name = || Arc::clone(runner.service.name());
-        if let Some(error) = step.error {
-            let (host, failures) = (Arc::clone(&host), refresh.failures());
-            (context.options.events)(Event::ResolveFailed {
-                service: name(),
-                host,
-                error,
-                failures,
-            });
-        }
-        if step.changed {
-            let change = runner.service.set_addresses(index, &refresh.addresses());
-            runner.sync_checks();
-            (context.options.events)(Event::EndpointsChanged {
-                service: name(),
-                host: Arc::clone(&host),
-                added: change.added,
-                removed: change.removed,
-                total: runner.service.endpoints().all().len(),
-            });
-        }
+        runner.found(index, &watcher, step);
     }
 }
 
@@ -220,31 +219,18 @@ async fn watch_health(
             probe.run(endpoint.address(), endpoint.label()).await
         };
         let ok = result.is_ok();
-        let transition = endpoint.checked_as(
+        let changed = service.checked(
+            &endpoint,
             spec.thresholds(),
             result.as_ref().copied().map_err(String::as_str),
             (context.options.clock)(),
         );
-        let name = || Arc::clone(service.name());
         (context.options.events)(Event::Checked {
-            service: name(),
+            service: Arc::clone(service.name()),
             endpoint: Arc::clone(&endpoint),
             ok,
         });
-        if ok {
-            // It accepts connections: no reason to wait for the end of a pause after failed ones.
-            endpoint.succeeded();
-        }
-        if let Some(transition) = transition {
-            service.republish();
-            (context.options.events)(Event::HealthChanged {
-                service: name(),
-                reason: endpoint.state().reason,
-                endpoint: Arc::clone(&endpoint),
-                from: transition.from,
-                to: transition.to,
-            });
-        }
+        changed.into_iter().for_each(&*context.options.events);
         sleep(rng.jitter(spec.interval, 10)).await;
     }
 }

@@ -14,11 +14,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::dns::{Refresh, RefreshLimits, Resolve};
+use crate::discovery::Watcher;
+use crate::dns::{RefreshLimits, Resolve};
 use crate::event::EventSink;
 use crate::health::Probe;
-use crate::rng::Rng;
-use crate::runner::{Context, Runner, Seed, resolve};
+use crate::runner::{Context, Runner};
 use crate::service::Service;
 use crate::spec::{ServiceSpec, Target};
 use crate::status::ServiceStatus;
@@ -103,9 +103,9 @@ impl Services {
 
     /// Builds what `specs` want, without touching what runs. All problems are reported at once.
     ///
-    /// Names that nothing is known about are looked up, all at the same time, for at most `wait`. Those without an answer
-    /// by then begin empty (503) and get their endpoints as soon as one comes. Give a reload seconds, as the old
-    /// plan serves meanwhile, and a start little. Must be called within a tokio runtime.
+    /// Names and registries that nothing is known about are asked, all at the same time, for at most `wait`; if that is zero,
+    /// nothing is asked. Those without an answer by then begin empty (503) and get their endpoints as soon as one comes.
+    /// Give a reload seconds, as the old plan serves meanwhile, and a start little. Must be called within a tokio runtime.
     pub async fn prepare(
         &self,
         specs: Vec<ServiceSpec>,
@@ -118,55 +118,41 @@ impl Services {
                 .get(&spec.name)
                 .filter(|runner| runner.spec == *spec)
         };
-        let unknown: Vec<&str> = specs
-            .iter()
-            .filter(|spec| unchanged(spec).is_none())
-            .flat_map(|spec| spec.endpoints.iter().map(move |e| (&spec.name, &e.target)))
-            .filter_map(|(service, target)| match target {
-                Target::Name { host, .. } if known(&running, service, target).is_none() => {
-                    Some(host.as_str())
-                }
-                _ => None,
-            })
-            .collect();
-        let answers = self.first_answers(&unknown, wait).await;
+        let mut watchers = Vec::new();
+        for spec in specs.iter().filter(|spec| unchanged(spec).is_none()) {
+            let previous = running.get(&spec.name);
+            for (index, entry) in spec.endpoints.iter().enumerate() {
+                let known = previous.and_then(|runner| runner.known(&entry.target));
+                let seed = (watchers.len() as u64) << 32 | index as u64;
+                let watcher = Watcher::new(entry, known, &self.context, seed);
+                watchers.extend(watcher.map(|watcher| (spec.name.clone(), index, watcher)));
+            }
+        }
+        let mut watchers = first_answers(watchers, wait).await;
 
+        let now_ms = (self.context.options.clock)();
         let mut runners = BTreeMap::new();
         for spec in specs {
             if let Some(runner) = unchanged(&spec) {
                 runners.insert(spec.name, Arc::clone(runner));
                 continue;
             }
-            let mut seeds = HashMap::new();
-            for target in spec.endpoints.iter().map(|e| &e.target) {
-                let Target::Name { host, .. } = target else {
-                    continue;
-                };
-                let seed = match (known(&running, &spec.name, target), answers.get(host)) {
-                    (Some(refresh), _) => Seed {
-                        refresh,
-                        delay: Duration::ZERO,
-                    },
-                    (None, Some((refresh, delay))) => Seed {
-                        refresh: refresh.clone(),
-                        delay: *delay,
-                    },
-                    (None, None) => Seed::default(),
-                };
-                seeds.insert(target.clone(), seed);
-            }
+            let watchers = watchers.remove(&spec.name).unwrap_or_default();
             let previous = running.get(&spec.name).map(|runner| &*runner.service);
-            let addresses = |target: &Target| {
-                seeds
-                    .get(target)
-                    .map_or_else(Vec::new, |s| s.refresh.addresses())
+            let watched = watchers
+                .iter()
+                .map(|(index, watcher)| (&spec.endpoints[*index].target, watcher));
+            let watched: HashMap<&Target, &Watcher> = watched.collect();
+            let found = |target: &Target| {
+                let watcher = watched.get(target);
+                watcher.map_or_else(Vec::new, |watcher| watcher.found().to_vec())
             };
-            let service = Arc::new(Service::build(&spec, previous, addresses));
+            let service = Arc::new(Service::build(&spec, previous, now_ms, found));
             let probe = probes.remove(&spec.name);
             let name = spec.name.clone();
             runners.insert(
                 name,
-                Runner::new(service, spec, probe, seeds, Arc::clone(&self.context)),
+                Runner::new(service, spec, probe, watchers, Arc::clone(&self.context)),
             );
         }
         Ok(Prepared { runners })
@@ -209,9 +195,10 @@ impl Services {
 
     /// All services, by name.
     pub fn status(&self) -> Vec<ServiceStatus> {
+        let now_ms = (self.context.options.clock)();
         self.running()
             .values()
-            .map(|runner| runner.service.snapshot())
+            .map(|runner| runner.service.snapshot(now_ms))
             .collect()
     }
 
@@ -222,41 +209,7 @@ impl Services {
             return 0;
         };
         let now_ms = (self.context.options.clock)();
-        let set = service.endpoints();
-        let named = set.all().iter().filter(|m| &**m.endpoint.label() == label);
-        let changed = named
-            .filter(|m| m.endpoint.set_draining(draining, now_ms))
-            .count();
-        service.republish();
-        changed
-    }
-
-    async fn first_answers(
-        &self,
-        hosts: &[&str],
-        wait: Duration,
-    ) -> HashMap<String, (Refresh, Duration)> {
-        let deadline = Instant::now() + wait;
-        let mut asked: Vec<&str> = hosts.to_vec();
-        asked.sort_unstable();
-        asked.dedup();
-        let mut lookups = JoinSet::new();
-        for host in asked {
-            let (context, host) = (Arc::clone(&self.context), host.to_owned());
-            lookups.spawn(async move { (resolve(&context, &host).await, host) });
-        }
-        let mut rng = Rng::new(self.context.options.seed);
-        let mut answers = HashMap::new();
-        while let Ok(Some(done)) = timeout_at(deadline, lookups.join_next()).await {
-            let Ok((answer, host)) = done else { continue };
-            let mut refresh = Refresh::default();
-            let step = refresh.on_answer(answer, &self.context.options.refresh, &mut rng);
-            // A failure is asked again at once by the service's own task, which also reports it.
-            if step.changed {
-                answers.insert(host, (refresh, step.delay));
-            }
-        }
-        answers
+        service.set_draining(label, draining, now_ms)
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Runner>>> {
@@ -276,14 +229,31 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// What a running service knows about one of its names.
-fn known(
-    running: &BTreeMap<String, Arc<Runner>>,
-    service: &str,
-    target: &Target,
-) -> Option<Refresh> {
-    let addresses = running.get(service)?.service.addresses_of(target)?;
-    (!addresses.is_empty()).then(|| Refresh::from_addresses(&addresses))
+/// Watchers by the service that they belong to, with the index of their entry.
+type Watchers = HashMap<String, Vec<(usize, Watcher)>>;
+
+/// Asks, all at once and for at most `wait`, where nothing is known yet.
+async fn first_answers(watchers: Vec<(String, usize, Watcher)>, wait: Duration) -> Watchers {
+    let deadline = Instant::now() + wait;
+    let mut asked = JoinSet::new();
+    let mut all = Watchers::new();
+    for (service, index, mut watcher) in watchers {
+        if watcher.is_known() || wait.is_zero() {
+            all.entry(service).or_default().push((index, watcher));
+            continue;
+        }
+        asked.spawn(async move {
+            // What is under way then goes on where the service's own task takes over.
+            let _: Result<(), _> = timeout_at(deadline, watcher.first()).await;
+            (service, index, watcher)
+        });
+    }
+    while let Some(done) = asked.join_next().await {
+        if let Ok((service, index, watcher)) = done {
+            all.entry(service).or_default().push((index, watcher));
+        }
+    }
+    all
 }
 
 /// Checks the specs and compiles their probes.

@@ -1,13 +1,17 @@
 //! The endpoints of a service at one moment, immutable.
 //!
 //! Whatever changes membership, weights or health builds a new set on the control runtime and publishes it; workers only
-//! ever read one. So everything that can be computed once per change is computed here, and not per request: who is
-//! usable, and the tables for weighted draws.
+//! ever read one. So everything that can be computed once per change is computed here, and not per request: who may be
+//! chosen and how often ([`tiers`](crate::tiers)), and the tables for weighted draws and consistent hashes.
 
 use std::sync::Arc;
 
-use crate::balance::Draws;
+use crate::balance::{Draws, HashMethod, HashPeer, HashTable};
+use crate::breaker::Breaker;
 use crate::endpoint::Endpoint;
+use crate::policy::Policy;
+use crate::spec::Balance;
+use crate::tiers::{Choice, Peer, TierPolicy, choose};
 
 /// An endpoint with its share.
 #[derive(Debug, Clone)]
@@ -16,31 +20,86 @@ pub struct Member {
     pub endpoint: Arc<Endpoint>,
     /// Its share relative to the others; at least 1.
     pub weight: u32,
+    /// 0 comes first; others take over what those before cannot carry.
+    pub priority: u8,
+    /// Where it runs.
+    pub zone: Option<Arc<str>>,
+    /// Its own circuit breaker.
+    pub breaker: Option<Arc<Breaker>>,
+}
+
+impl Member {
+    /// What sending a request here would cost; lower is better. Its weight, beside the mean, says how much its requests in
+    /// flight count; not its response time, or the heavier of two idle ones would get everything.
+    #[inline]
+    pub(crate) fn score(&self, mean_weight: u64, now_ms: u64) -> u64 {
+        let active = u64::from(self.endpoint.active()) * mean_weight / u64::from(self.weight);
+        self.endpoint
+            .score(u32::try_from(active).unwrap_or(u32::MAX), now_ms)
+    }
 }
 
 /// The endpoints of a service at one moment.
 #[derive(Debug)]
 pub struct EndpointSet {
     all: Box<[Member]>,
-    /// Those that may be chosen.
-    candidates: Box<[Member]>,
+    choice: Choice,
+    /// Those that may be chosen, with the weights that they have now; then those in reserve, the best first.
+    members: Box<[Member]>,
+    /// How many of these may be chosen.
+    candidates: usize,
     draws: Draws,
-    panic: bool,
+    hash: Option<HashTable>,
+    /// Keys of the members, sorted, for finding the one that a client is used to.
+    keys: Box<[(u64, u32)]>,
+    total_weight: u64,
+    /// Most requests in flight at one endpoint.
+    connections: u32,
+    bounded: Option<u32>,
 }
 
 impl EndpointSet {
     /// Sorts out who may be chosen, from what is known about each endpoint now.
-    ///
-    /// If health checks fail for *all* endpoints, all are candidates (except drained ones): a check that fails
-    /// everywhere says more about the check, or about a moment of overload, than about the endpoints, and an endpoint that
-    /// is really dead costs no more than the 503 that Weir would have to answer instead.
-    pub fn new(all: Vec<Member>) -> Self {
-        let (candidates, panic) = choose(&all);
+    pub(crate) fn new(all: Vec<Member>, balance: &Balance, policy: &Policy, now_ms: u64) -> Self {
+        let choice = choose(&peers(&all, policy, now_ms), &tier_policy(policy));
+        let chosen = choice.candidates.iter().map(|(index, weight)| Member {
+            weight: *weight,
+            ..all[*index].clone()
+        });
+        let reserve = choice.fallback.iter().map(|index| all[*index].clone());
+        let members: Box<[Member]> = chosen.chain(reserve).collect();
+        let candidates = &members[..choice.candidates.len()];
         let weights: Vec<u32> = candidates.iter().map(|m| m.weight).collect();
+        let method = match balance {
+            Balance::IpHash => Some(HashMethod::Maglev),
+            Balance::Hash(by) => Some(by.method),
+            _ => None,
+        };
+        let hash = method.filter(|_| candidates.len() > 1).map(|method| {
+            let peer = |m: &Member| HashPeer {
+                key: m.endpoint.key(),
+                weight: m.weight,
+            };
+            HashTable::build(method, &candidates.iter().map(peer).collect::<Vec<_>>())
+        });
+        let mut keys: Box<[(u64, u32)]> = (0..)
+            .zip(&members)
+            .map(|(index, m)| (m.endpoint.key(), index))
+            .collect();
+        keys.sort_unstable();
         Self {
             draws: Draws::new(&weights),
-            panic,
-            candidates: candidates.into_boxed_slice(),
+            hash,
+            keys,
+            candidates: weights.len(),
+            total_weight: weights.iter().map(|w| u64::from(*w)).sum(),
+            connections: policy.limits.connections.unwrap_or(u32::MAX),
+            bounded: match balance {
+                Balance::Hash(by) => by.bounded,
+                _ => None,
+            },
+            choice,
+            members,
             all: all.into_boxed_slice(),
         }
     }
@@ -50,44 +109,100 @@ impl EndpointSet {
         &self.all
     }
 
-    /// Those that requests may go to.
+    /// Those that requests may go to, with the weights that they have now.
     pub fn candidates(&self) -> &[Member] {
-        &self.candidates
+        &self.members[..self.candidates]
     }
 
-    /// Are the candidates endpoints that health checks call dead, because they call all of them dead?
+    /// Those that get requests only if no candidate will do, the best first.
+    pub fn reserve(&self) -> &[Member] {
+        &self.members[self.candidates..]
+    }
+
+    /// Are too few endpoints usable, so that all are used?
     pub fn is_panic(&self) -> bool {
-        self.panic
+        self.choice.panic
     }
 
+    /// Do some weights grow with time?
+    pub(crate) fn is_warming(&self) -> bool {
+        self.choice.warming
+    }
+
+    /// A candidate, or beyond these, one in reserve.
+    #[inline]
+    pub(crate) fn member(&self, index: u32) -> &Member {
+        &self.members[index as usize]
+    }
+
+    /// Where the member with this key stands.
+    pub(crate) fn position(&self, key: u64) -> Option<u32> {
+        let at = self.keys.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        Some(self.keys[at].1)
+    }
+
+    #[inline]
     pub(crate) fn draws(&self) -> &Draws {
         &self.draws
     }
 
-    /// Would a set built now from the same members choose among the same endpoints?
-    pub(crate) fn is_current(&self) -> bool {
-        let (candidates, panic) = choose(&self.all);
-        panic == self.panic
-            && candidates.len() == self.candidates.len()
-            && candidates
-                .iter()
-                .zip(&self.candidates)
-                .all(|(a, b)| Arc::ptr_eq(&a.endpoint, &b.endpoint))
+    #[inline]
+    pub(crate) fn hash(&self) -> Option<&HashTable> {
+        self.hash.as_ref()
+    }
+
+    /// Most requests in flight at one endpoint.
+    #[inline]
+    pub(crate) fn connections(&self) -> u32 {
+        self.connections
+    }
+
+    /// How far above its share a hash may load an endpoint, in percent.
+    #[inline]
+    pub(crate) fn bounded(&self) -> Option<u32> {
+        self.bounded
+    }
+
+    #[inline]
+    pub(crate) fn total_weight(&self) -> u64 {
+        self.total_weight
+    }
+
+    /// The mean weight of the candidates; at least 1.
+    #[inline]
+    pub(crate) fn mean_weight(&self) -> u64 {
+        (self.total_weight / (self.candidates as u64).max(1)).max(1)
+    }
+
+    /// Would a set built now from the same members choose among the same endpoints with the same weights?
+    pub(crate) fn is_current(&self, policy: &Policy, now_ms: u64) -> bool {
+        choose(&peers(&self.all, policy, now_ms), &tier_policy(policy)) == self.choice
     }
 }
 
-/// The candidates among `all`, and whether they are an emergency.
-fn choose(all: &[Member]) -> (Vec<Member>, bool) {
-    let those = |keep: fn(&Endpoint) -> bool| -> Vec<Member> {
-        all.iter().filter(|m| keep(&m.endpoint)).cloned().collect()
+fn peers(all: &[Member], policy: &Policy, now_ms: u64) -> Vec<Peer> {
+    // The others can be gone before control has looked again: an ejection never leaves nobody.
+    let spared = !all.iter().any(|m| m.endpoint.is_usable());
+    let peer = |m: &Member| Peer {
+        weight: m.weight,
+        priority: m.priority.into(),
+        preferred_zone: policy.zone.is_none() || policy.zone == m.zone,
+        usable: m.endpoint.is_usable() || (spared && m.endpoint.is_sound()),
+        drained: m.endpoint.is_draining(),
+        ready_for_ms: m.endpoint.ready_for_ms(now_ms),
+        key: m.endpoint.key(),
     };
-    let usable = those(Endpoint::is_usable);
-    if !usable.is_empty() {
-        return (usable, false);
+    all.iter().map(peer).collect()
+}
+
+fn tier_policy(policy: &Policy) -> TierPolicy {
+    TierPolicy {
+        panic_below: policy.panic_below,
+        spill_below: policy.spill_below,
+        slow_start_ms: policy.slow_start_ms,
+        subset: policy.subset.unwrap_or(0),
+        seed: policy.instance,
     }
-    let not_drained = those(|e| !e.is_draining());
-    let panic = !not_drained.is_empty();
-    (not_drained, panic)
 }
 
 #[cfg(test)]
@@ -101,15 +216,28 @@ mod tests {
             healthy_after: 1,
             unhealthy_after: 1,
         };
-        // u unknown, h healthy, d dead (unhealthy), o taken out by an operator
-        for (states, expected, panic) in [
-            ("", "", false),
-            ("uh", "uh", false),
-            ("udh", "uh", false),
-            ("dd", "dd", true),
-            ("do", "d", true),
-            ("oo", "", false),
-            ("ho", "h", false),
+        let policy = Policy {
+            panic_below: 0,
+            ..Policy::off()
+        };
+        let panicking = Policy {
+            panic_below: 50,
+            ..Policy::off()
+        };
+        // u unknown, h healthy, d dead (unhealthy), o taken out by an operator, e ejected
+        for (states, policy, expected, panic) in [
+            ("", &policy, "", false),
+            ("uh", &policy, "uh", false),
+            ("udh", &policy, "uh", false),
+            ("dd", &policy, "", false),
+            ("dd", &panicking, "dd", true),
+            ("ddd", &panicking, "ddd", true),
+            ("do", &panicking, "d", true),
+            ("oo", &panicking, "", false),
+            ("ho", &panicking, "h", false),
+            ("ded", &policy, "e", false),
+            ("he", &panicking, "h", false),
+            ("heee", &panicking, "heee", true),
         ] {
             let member = |state: char| {
                 let endpoint = Endpoint::new(([127, 0, 0, 1], 1).into(), state.to_string());
@@ -117,14 +245,19 @@ mod tests {
                     'h' => drop(endpoint.checked_as(t, Ok(()), 0)),
                     'd' => drop(endpoint.checked_as(t, Err("dead"), 0)),
                     'o' => drop(endpoint.set_draining(true, 0)),
+                    'e' => endpoint.eject("failing".into()),
                     _ => {}
                 }
                 Member {
                     endpoint: Arc::new(endpoint),
                     weight: 1,
+                    priority: 0,
+                    zone: None,
+                    breaker: None,
                 }
             };
-            let set = EndpointSet::new(states.chars().map(member).collect());
+            let members = states.chars().map(member).collect();
+            let set = EndpointSet::new(members, &Balance::P2c, policy, 0);
             let candidates: String = set
                 .candidates()
                 .iter()
@@ -135,7 +268,7 @@ mod tests {
                 (expected, panic),
                 "{states}"
             );
-            assert!(set.is_current());
+            assert!(set.is_current(policy, 0));
         }
     }
 }

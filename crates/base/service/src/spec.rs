@@ -6,8 +6,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use crate::balance::HashMethod;
+use crate::discovery::{ConsulSpec, EtcdSpec, FileSpec, SrvSpec};
 use crate::health::HealthSpec;
+use crate::policy::Policy;
 
 /// A named group of endpoints that serve the same thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct ServiceSpec {
     pub balance: Balance,
     /// The active check, if any.
     pub health: Option<HealthSpec>,
+    /// How it survives.
+    pub policy: Policy,
 }
 
 /// One entry of a service's endpoints.
@@ -29,16 +35,25 @@ pub struct EndpointSpec {
     pub target: Target,
     /// Its share relative to the others, 1 to 65,535. Every address that a name stands for has this weight.
     pub weight: u32,
+    /// 0 comes first; others take over what those before cannot carry.
+    pub priority: u8,
+    /// Where it runs.
+    pub zone: Option<Arc<str>>,
 }
 
 impl From<Target> for EndpointSpec {
     fn from(target: Target) -> Self {
-        Self { target, weight: 1 }
+        Self {
+            target,
+            weight: 1,
+            priority: 0,
+            zone: None,
+        }
     }
 }
 
 /// How a service chooses the endpoint of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Balance {
     /// In turn, by weight, evenly spread (nginx's smooth weighted round robin).
     RoundRobin,
@@ -49,16 +64,59 @@ pub enum Balance {
     P2c,
     /// The fewest requests in flight for its weight.
     LeastConnections,
+    /// The better of two weighted chances by how long answers take and how many are awaited (Finagle's peak EWMA).
+    LeastResponseTime,
+    /// The same endpoint for the same client address.
+    IpHash,
+    /// The same endpoint for the same key.
+    Hash(HashBy),
+}
+
+/// A consistent hash: what is hashed, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashBy {
+    /// What of the request is the key.
+    pub on: HashOn,
+    /// How keys are spread over endpoints.
+    pub method: HashMethod,
+    /// How far above its share of the requests in flight an endpoint may be, in percent (125 for a quarter above),
+    /// before its keys go to the next one.
+    pub bounded: Option<u32>,
+}
+
+/// What of a request is the key of a consistent hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashOn {
+    /// A header field, by its name in lower case.
+    Header(Arc<str>),
+    /// A cookie.
+    Cookie(Arc<str>),
+    /// The path.
+    Path,
+    /// The address of the client; IPv6 by its first 64 bits.
+    Ip,
 }
 
 impl Balance {
     /// Its name in the configuration.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::RoundRobin => "round_robin",
             Self::Random => "random",
             Self::P2c => "p2c",
             Self::LeastConnections => "least_connections",
+            Self::LeastResponseTime => "least_response_time",
+            Self::IpHash => "ip_hash",
+            Self::Hash(_) => "hash",
+        }
+    }
+
+    /// What of a request is its key, if the same key means the same endpoint.
+    pub fn hash_on(&self) -> Option<&HashOn> {
+        match self {
+            Self::IpHash => Some(&HashOn::Ip),
+            Self::Hash(by) => Some(&by.on),
+            _ => None,
         }
     }
 }
@@ -81,6 +139,14 @@ pub enum Target {
         /// The port on each address.
         port: u16,
     },
+    /// A name with SRV records, each of which names endpoints.
+    Srv(SrvSpec),
+    /// A file that lists endpoints.
+    File(FileSpec),
+    /// A service in Consul.
+    Consul(Arc<ConsulSpec>),
+    /// Keys in etcd.
+    Etcd(Arc<EtcdSpec>),
 }
 
 /// Why a text is no [`Target`].
@@ -92,6 +158,21 @@ pub enum TargetError {
     /// What stands before the port is neither an IP address nor a host name.
     #[error("`{0}` is neither an IP address nor a host name")]
     Host(String),
+}
+
+impl Target {
+    /// Do both name the same endpoints, even if they ask for them elsewhere, or in another way? Then what one knows is
+    /// where the other begins.
+    pub(crate) fn is_same_source(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Srv(a), Self::Srv(b)) => a.name == b.name,
+            (Self::Consul(a), Self::Consul(b)) => {
+                a.service == b.service && a.datacenter == b.datacenter && a.tags == b.tags
+            }
+            (Self::Etcd(a), Self::Etcd(b)) => a.prefix == b.prefix,
+            (a, b) => a == b,
+        }
+    }
 }
 
 impl FromStr for Target {
@@ -150,6 +231,10 @@ impl fmt::Display for Target {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
+            Self::Srv(srv) => write!(f, "srv {}", srv.name),
+            Self::File(file) => write!(f, "file {}", file.written),
+            Self::Consul(consul) => write!(f, "consul {}", consul.service),
+            Self::Etcd(etcd) => write!(f, "etcd {}", etcd.prefix),
         }
     }
 }

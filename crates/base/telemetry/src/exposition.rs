@@ -5,11 +5,12 @@
 //! those that happened.
 
 use crate::families as f;
+use crate::levels::ServiceLevel;
 use crate::process::ProcessSample;
 use crate::reason::Reason;
 use crate::registry::{EndpointKey, Registry};
 use crate::series::{EndpointMetrics, Series};
-use crate::sets::{ByClass, ByRefusal, ByStatus, EndpointCells};
+use crate::sets::{ByClass, ByMirrored, ByRefusal, ByStatus, EndpointCells};
 use crate::text::{Micros, Samples, TextFormat};
 use crate::writer::LogStats;
 use std::sync::Arc;
@@ -58,14 +59,39 @@ impl Registry {
         self.general(&mut text, scrape);
         show_listeners(&mut text, &listeners);
         show_routes(&mut text, &routes);
+        show_mirrored(&mut text, &routes);
         show_services(&mut text, &services);
         show_endpoints(&mut text, &endpoints);
+        self.show_levels(&mut text);
         self.show_workers(&mut text);
         show_logs(&mut text, &logs);
         if let Some(process) = &scrape.process {
             show_process(&mut text, process);
         }
         text.finish()
+    }
+
+    fn show_levels(&self, text: &mut TextFormat) {
+        let alive: std::collections::HashSet<Arc<str>> = {
+            let services = self.names().services.alive();
+            services.into_iter().map(|(name, _)| name).collect()
+        };
+        for (family, level) in [
+            (&f::SERVICE_IN_FLIGHT, ServiceLevel::InFlight),
+            (&f::SERVICE_PENDING, ServiceLevel::Pending),
+            (&f::SERVICE_LIMIT, ServiceLevel::Limit),
+            (&f::SERVICE_BREAKER, ServiceLevel::Breaker),
+            (&f::ENDPOINT_EJECTED, ServiceLevel::EndpointEjected),
+            (&f::ENDPOINT_BREAKER, ServiceLevel::EndpointBreaker),
+        ] {
+            let mut samples = text.family(family);
+            for (service, endpoint, value) in self.levels().of(level, |name| alive.contains(name)) {
+                match &*endpoint {
+                    "" => samples.sample(&[&service], value),
+                    endpoint => samples.sample(&[&service, endpoint], value),
+                }
+            }
+        }
     }
 
     fn general(&self, text: &mut TextFormat, scrape: &Scrape<'_>) {
@@ -175,6 +201,18 @@ fn show_routes(text: &mut TextFormat, routes: &Named<crate::RouteCells>) {
     }
 }
 
+fn show_mirrored(text: &mut TextFormat, routes: &Named<crate::RouteCells>) {
+    let mut samples = text.family(&f::ROUTE_MIRRORED);
+    for (name, series) in routes {
+        for (i, result) in ByMirrored::LABELS.into_iter().enumerate() {
+            let count = series.sum(|cells| cells.mirrored.value(i));
+            if count > 0 {
+                samples.sample(&[name, result], count);
+            }
+        }
+    }
+}
+
 fn show_services(text: &mut TextFormat, services: &Named<crate::ServiceCells>) {
     let mut samples = text.family(&f::SERVICE_REQUESTS);
     for (name, series) in services {
@@ -187,8 +225,20 @@ fn show_services(text: &mut TextFormat, services: &Named<crate::ServiceCells>) {
     counters(text.family(&f::SERVICE_RETRIES), services, |cells| {
         cells.retries.value()
     });
+    counters(text.family(&f::SERVICE_RETRIES_DENIED), services, |cells| {
+        cells.retries_denied.value()
+    });
+    counters(text.family(&f::SERVICE_HEDGES), services, |cells| {
+        cells.hedges.value()
+    });
+    counters(text.family(&f::SERVICE_HEDGE_WINS), services, |cells| {
+        cells.hedge_wins.value()
+    });
     counters(text.family(&f::SERVICE_NO_ENDPOINT), services, |cells| {
         cells.no_endpoint.value()
+    });
+    counters(text.family(&f::SERVICE_SHED), services, |cells| {
+        cells.shed.value()
     });
     let mut samples = text.family(&f::SERVICE_CONNECTIONS);
     for (name, series) in services {

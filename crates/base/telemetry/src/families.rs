@@ -47,7 +47,7 @@ families! {
 
     LISTENER_ACCEPTED: Counter "weir_listener_connections_accepted_total" ["listener"] "Connections accepted.";
     LISTENER_OPEN: Gauge "weir_listener_connections_open" ["listener"] "Connections open now.";
-    LISTENER_REFUSED: Counter "weir_listener_connections_refused_total" ["listener", "reason"] "Connections closed at once, by reason: limit, per_ip or draining.";
+    LISTENER_REFUSED: Counter "weir_listener_connections_refused_total" ["listener", "reason"] "Connections closed before they were served, by reason: limit, per_ip or draining (the listener closed and no request came).";
     LISTENER_REQUESTS: Counter "weir_listener_requests_total" ["listener"] "Requests whose head was read.";
     LISTENER_RECEIVED: Counter "weir_listener_received_bytes_total" ["listener"] "Bytes read from clients.";
     LISTENER_SENT: Counter "weir_listener_sent_bytes_total" ["listener"] "Bytes written to clients.";
@@ -56,10 +56,19 @@ families! {
     ROUTE_REQUESTS: Counter "weir_http_requests_total" ["route", "class"] "Requests answered, by class of the status that the client got.";
     ROUTE_DURATION: Histogram "weir_http_request_duration_seconds" ["route"] "From the first byte of the request to the last of the answer.";
     ROUTE_FAILURES: Counter "weir_http_failures_total" ["route", "reason"] "Exchanges that Weir answered itself or that broke, by reason.";
+    ROUTE_MIRRORED: Counter "weir_http_mirrored_total" ["route", "result"] "Requests that should be copied for another service, by what became of that: answered, failed or timeout; too_large or dropped if they were not copied.";
 
     SERVICE_REQUESTS: Counter "weir_service_requests_total" ["service", "class"] "Requests that an endpoint answered, by class.";
     SERVICE_FIRST_BYTE: Histogram "weir_service_first_byte_seconds" ["service"] "From sending the request to an endpoint until the head of its answer is complete.";
     SERVICE_RETRIES: Counter "weir_service_retries_total" ["service"] "Attempts after the first.";
+    SERVICE_RETRIES_DENIED: Counter "weir_service_retries_denied_total" ["service"] "Retries and hedges that the retry budget did not allow.";
+    SERVICE_HEDGES: Counter "weir_service_hedges_total" ["service"] "Requests sent to a second endpoint because the first took long.";
+    SERVICE_HEDGE_WINS: Counter "weir_service_hedge_wins_total" ["service"] "Hedged requests that the second endpoint answered first.";
+    SERVICE_SHED: Counter "weir_service_shed_total" ["service"] "Requests turned away because the service had as many as it may.";
+    SERVICE_IN_FLIGHT: Gauge "weir_service_requests_in_flight" ["service"] "Requests in flight, of services with limits.";
+    SERVICE_PENDING: Gauge "weir_service_requests_pending" ["service"] "Requests that wait in line, of services with limits.";
+    SERVICE_LIMIT: Gauge "weir_service_requests_limit" ["service"] "How many requests may be in flight now, of services with limits.";
+    SERVICE_BREAKER: Gauge "weir_service_breaker_state" ["service"] "The state of the circuit breaker: 0 closed, 1 half-open, 2 open.";
     SERVICE_NO_ENDPOINT: Counter "weir_service_no_endpoint_total" ["service"] "Requests for which there was no endpoint to try.";
     SERVICE_CONNECTIONS: Gauge "weir_service_connections" ["service", "state"] "Connections to endpoints now, by state: idle in a pool, or active.";
 
@@ -71,6 +80,8 @@ families! {
     ENDPOINT_BAD_RESPONSES: Counter "weir_endpoint_bad_responses_total" ["service", "endpoint"] "Answers that broke the protocol's rules.";
     ENDPOINT_SENT: Counter "weir_endpoint_sent_bytes_total" ["service", "endpoint"] "Bytes written to the endpoint.";
     ENDPOINT_RECEIVED: Counter "weir_endpoint_received_bytes_total" ["service", "endpoint"] "Bytes read from the endpoint.";
+    ENDPOINT_EJECTED: Gauge "weir_endpoint_ejected" ["service", "endpoint"] "1 while the endpoint is left alone because its requests failed; absent if it never was.";
+    ENDPOINT_BREAKER: Gauge "weir_endpoint_breaker_state" ["service", "endpoint"] "The state of the endpoint's circuit breaker: 0 closed, 1 half-open, 2 open; absent if it never changed.";
     ENDPOINT_HEALTHY: Gauge "weir_endpoint_healthy" ["service", "endpoint"] "1 if the last health checks passed, 0 if they failed; absent before the first result.";
 
     WORKER_BUSY: Counter "weir_worker_busy_seconds_total" ["worker"] "Time that the worker did not spend waiting for events.";

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `cell`, `histogram` | single-writer counters, gauges, latency histograms |
 //! | `sets`, `series` | what is measured per listener, route, service, endpoint, worker, with one cell set per worker |
+//! | `levels` | what control measures of services now and then |
 //! | `registry`, `exposition` | names to series, and the Prometheus text of it all |
 //! | `access_log`, `events` | the two logs |
 //! | `sink`, `writer` | where log lines go, and the thread that takes them there |
@@ -25,6 +26,7 @@ mod families;
 mod histogram;
 mod ids;
 mod json;
+mod levels;
 mod process;
 mod reason;
 mod registry;
@@ -44,6 +46,7 @@ pub use events::{Events, Format, Level, Value};
 pub use exposition::{CONTENT_TYPE, Scrape};
 pub use histogram::Histogram;
 pub use ids::{HexId, IdSource, accepted_request_id};
+pub use levels::ServiceLevel;
 pub use process::ProcessSample;
 pub use reason::Reason;
 pub use registry::Registry;
@@ -51,8 +54,8 @@ pub use series::{
     EndpointMetrics, ListenerMetrics, RouteMetrics, Series, ServiceMetrics, WorkerMetrics,
 };
 pub use sets::{
-    ByClass, ByReason, ByRefusal, ByStatus, EndpointCells, ListenerCells, Refusal, RouteCells,
-    ServiceCells, WorkerCells,
+    ByClass, ByMirrored, ByReason, ByRefusal, ByStatus, EndpointCells, ListenerCells, Mirrored,
+    Refusal, RouteCells, ServiceCells, WorkerCells,
 };
 pub use sink::{Sink, Target};
 pub use trace_context::TraceParent;

@@ -53,6 +53,8 @@ reasons! {
     ConnectRefused "connect_refused" "The endpoint refused the connection.",
     ConnectTimeout "connect_timeout" "Connecting to the endpoint took too long.",
     ConnectFailed "connect_failed" "Connecting to the endpoint failed in another way.",
+    BreakerOpen "breaker_open" "The circuit breaker of the service, or of all its endpoints, is open.",
+    TryTimeout "try_timeout" "The endpoint did not begin to answer in the time that one try may take.",
     FirstByteTimeout "first_byte_timeout" "The endpoint did not begin to answer in time.",
     IdleTimeout "idle_timeout" "An exchange under way made no progress in time.",
     TotalTimeout "total_timeout" "The whole exchange took too long.",

@@ -10,6 +10,7 @@
 //! DNS, so theirs has a cap, beyond which all further endpoints of a service share one series named
 //! `other`.
 
+use crate::levels::{Levels, ServiceLevel};
 use crate::series::{
     EndpointMetrics, ListenerMetrics, RouteMetrics, Series, ServiceMetrics, WorkerMetrics,
 };
@@ -29,6 +30,7 @@ struct Shared {
     max_endpoints: usize,
     names: Mutex<Names>,
     worker: WorkerMetrics,
+    levels: Levels,
     generation: AtomicU64,
     reloads: AtomicU64,
     failed_reloads: AtomicU64,
@@ -63,6 +65,7 @@ impl Registry {
             max_endpoints,
             names: Mutex::default(),
             worker: Series::new(workers),
+            levels: Levels::default(),
             generation: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
             failed_reloads: AtomicU64::new(0),
@@ -117,6 +120,16 @@ impl Registry {
     /// The workers' own metrics.
     pub fn workers(&self) -> &WorkerMetrics {
         &self.0.worker
+    }
+
+    /// Says how much of something a service has now, or one of its endpoints; `endpoint` is empty for the service. Any
+    /// thread may call this; it takes a lock.
+    pub fn set_level(&self, level: ServiceLevel, service: &Arc<str>, endpoint: &str, value: u64) {
+        self.0.levels.set(level, service, endpoint, value);
+    }
+
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.0.levels
     }
 
     /// Shows a log's statistics under this name.

@@ -119,6 +119,40 @@ impl ByStatus {
     }
 }
 
+/// What became of a request that should be copied for another service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mirrored {
+    /// The copy was answered.
+    Answered,
+    /// The copy could not be sent, or got no valid answer.
+    Failed,
+    /// The copy was not answered in time.
+    Timeout,
+    /// It was not copied: its body is too large.
+    TooLarge,
+    /// It was not copied: too many copies were under way.
+    Dropped,
+}
+
+/// Counters by [`Mirrored`].
+#[derive(Debug, Default)]
+pub struct ByMirrored([Counter; 5]);
+
+impl ByMirrored {
+    /// Label values, in order.
+    pub(crate) const LABELS: [&str; 5] = ["answered", "failed", "timeout", "too_large", "dropped"];
+
+    /// Counts one.
+    #[inline]
+    pub fn count(&self, result: Mirrored) {
+        self.0[result as usize].inc();
+    }
+
+    pub(crate) fn value(&self, result: usize) -> u64 {
+        self.0[result].value()
+    }
+}
+
 /// A listener's cells.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -149,6 +183,8 @@ pub struct RouteCells {
     pub duration: Histogram,
     /// Exchanges that Weir answered itself or that broke.
     pub failures: ByReason,
+    /// Requests that should be copied for another service, by what became of that.
+    pub mirrored: ByMirrored,
 }
 
 /// A service's cells.
@@ -161,8 +197,16 @@ pub struct ServiceCells {
     pub first_byte: Histogram,
     /// Attempts after the first.
     pub retries: Counter,
+    /// Retries and hedges that the budget did not allow.
+    pub retries_denied: Counter,
+    /// Requests that were sent to a second endpoint because the first took long.
+    pub hedges: Counter,
+    /// Those where the second one answered first.
+    pub hedge_wins: Counter,
     /// Requests for which there was no endpoint to try.
     pub no_endpoint: Counter,
+    /// Requests that were turned away because the service had as many as it may.
+    pub shed: Counter,
     /// Idle connections in this worker's pool.
     pub pool_idle: Gauge,
     /// Connections in use by exchanges and tunnels.
@@ -257,6 +301,20 @@ mod tests {
             Reason::ALL.map(|r| failures.value(r)).iter().sum::<u64>(),
             1
         );
+    }
+
+    #[test]
+    fn copies_land_under_their_own_labels() {
+        let mirrored = ByMirrored::default();
+        mirrored.count(Mirrored::TooLarge);
+        let at = ByMirrored::LABELS
+            .iter()
+            .position(|label| *label == "too_large");
+        let counts = [0, 1, 2, 3, 4].map(|i| mirrored.value(i));
+        assert_eq!(counts.iter().sum::<u64>(), 1);
+        assert_eq!(at.map(|at| counts[at]), Some(1));
+        mirrored.count(Mirrored::Dropped);
+        assert_eq!(mirrored.value(4), 1);
     }
 
     #[test]

@@ -14,7 +14,8 @@
 //!
 //! # Bounds
 //! Connections, heads, bodies, the time for a head, the time a connection lives: all bounded by [`Limits`], so that
-//! nothing that connects here can keep Weir from its work.
+//! nothing that connects here can keep Weir from its work. Connections that ask nothing make room for newcomers, so that
+//! nothing can keep an operator out either.
 
 mod access;
 mod api;
@@ -22,6 +23,7 @@ mod client;
 mod config;
 mod control;
 mod limits;
+mod places;
 mod respond;
 mod server;
 mod status;
@@ -34,5 +36,5 @@ pub use self::{
     control::{Control, DrainTarget, Drained, Refused, ReloadFuture, Reloaded},
     limits::Limits,
     server::serve,
-    status::{LastReload, ListenerStatus, Status},
+    status::{LastReload, ListenerStatus, SourceFailure, Status},
 };

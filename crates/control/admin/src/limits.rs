@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Bounds on what [`serve`](crate::serve) takes on.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once. One more displaces the one that has asked nothing for the longest time; only if all are
+    /// being answered does it wait. One client that is not on this machine gets half of them.
     pub connections: usize,
     /// Bytes of a head.
     pub head: usize,
@@ -25,7 +26,7 @@ impl Default for Limits {
             connections: 64,
             head: 16 << 10,
             body: 4 << 10,
-            head_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(5),
             lifetime: Duration::from_secs(30),
             grace: Duration::from_secs(5),
         }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep, timeout};
 use weir_config::Secret;
@@ -19,6 +20,7 @@ use weir_config::Secret;
 use crate::api;
 use crate::control::Control;
 use crate::limits::Limits;
+use crate::places::{Place, Places};
 
 /// What all connections share.
 struct Shared {
@@ -43,7 +45,7 @@ pub async fn serve(
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let (end, ending) = watch::channel(false);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections);
     let shared = Arc::new(Shared {
         token,
         control,
@@ -54,17 +56,14 @@ pub async fn serve(
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = async {
-            // Beyond the bound, connections wait in the backlog of the system.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (place, accept(&listener).await)
+            let (stream, client) = accept(&listener).await;
+            // Without a place, what comes behind it waits in the backlog of the system.
+            (places.take(client).await, stream)
         };
         tokio::select! {
-            (place, stream) = accepted => {
+            (Some(place), stream) = accepted => {
                 let shared = Arc::clone(&shared);
-                connections.spawn(async move {
-                    serve_connection(stream, &shared).await;
-                    drop(place);
-                });
+                connections.spawn(async move { serve_connection(stream, &place, &shared).await });
             }
             Some(_) = connections.join_next() => {}
             () = &mut shutdown => break,
@@ -77,16 +76,16 @@ pub async fn serve(
 }
 
 /// The next connection. Errors are those of single connections, or of a process without free descriptors: both pass.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok((stream, client)) => return (stream, client.ip()),
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, shared: &Arc<Shared>) {
+async fn serve_connection(stream: TcpStream, place: &Place, shared: &Arc<Shared>) {
     // Answers are one write each: waiting for more would only delay them. Failing that, they are a little late.
     let _ = stream.set_nodelay(true);
     let limits = shared.limits;
@@ -95,9 +94,11 @@ async fn serve_connection(stream: TcpStream, shared: &Arc<Shared>) {
         async move {
             let (head, body) = request.into_parts();
             let too_large = body.size_hint().lower() > shared.limits.body;
-            Ok::<_, Infallible>(
-                api::respond(&head, too_large, shared.token.as_ref(), &shared.control).await,
-            )
+            place.asked();
+            let response =
+                api::respond(&head, too_large, shared.token.as_ref(), &shared.control).await;
+            place.answered();
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()
@@ -117,6 +118,7 @@ async fn serve_connection(stream: TcpStream, shared: &Arc<Shared>) {
     // What goes wrong on a connection concerns only its client, who has noticed.
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = place.displaced() => return,
         () = over => connection.as_mut().graceful_shutdown(),
     }
     let _ = timeout(limits.grace, connection).await;

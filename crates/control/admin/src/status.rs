@@ -1,10 +1,11 @@
 //! The state of a running Weir, as `/status` shows it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use weir_service::{EndpointStatus, ServiceStatus};
+use weir_service::{BreakerState, EndpointStatus, ServiceStatus};
 
 /// The state of everything at one moment.
 #[derive(Clone, Debug)]
@@ -33,6 +34,10 @@ pub struct Status {
     pub routes: usize,
     /// The services with their endpoints.
     pub services: Vec<ServiceStatus>,
+    /// The names of those with health checks.
+    pub checked: Vec<String>,
+    /// Sources of endpoints that failed lately.
+    pub source_failures: Vec<SourceFailure>,
     /// Now, in the milliseconds of the clock that the services were given.
     pub now_ms: u64,
 }
@@ -46,6 +51,19 @@ pub struct LastReload {
     pub ok: bool,
     /// What came of it, for people.
     pub message: String,
+}
+
+/// A source of endpoints, such as a name, that could not be used.
+#[derive(Clone, Debug)]
+pub struct SourceFailure {
+    /// The service.
+    pub service: Arc<str>,
+    /// The source.
+    pub source: Arc<str>,
+    /// What went wrong.
+    pub error: String,
+    /// How long ago.
+    pub ago: Duration,
 }
 
 /// Where connections are taken in.
@@ -90,10 +108,29 @@ impl Status {
     }
 
     fn service(&self, service: &ServiceStatus) -> Json {
+        let failures = self
+            .source_failures
+            .iter()
+            .filter(|failure| failure.service == service.name)
+            .map(|failure| {
+                json!({
+                    "source": &*failure.source,
+                    "error": failure.error,
+                    "seconds_ago": seconds(failure.ago),
+                })
+            });
         json!({
             "name": &*service.name,
-            "balance": service.balance.as_str(),
+            "balance": service.balance,
             "panic": service.panic,
+            "health_check": self.checked.iter().any(|name| **name == *service.name),
+            "source_failures": failures.collect::<Vec<_>>(),
+            "breaker": service.breaker.map(BreakerState::as_str),
+            "requests": service.admission.map(|admission| json!({
+                "in_flight": admission.in_flight,
+                "pending": admission.pending,
+                "limit": admission.limit,
+            })),
             "endpoints": service.endpoints.iter().map(|endpoint| self.endpoint(endpoint)).collect::<Vec<_>>(),
         })
     }
@@ -113,6 +150,10 @@ impl Status {
             "state_seconds": since,
             "active": endpoint.active,
             "weight": endpoint.weight,
+            "priority": endpoint.priority,
+            "zone": endpoint.zone.as_deref(),
+            "share_percent": endpoint.share,
+            "breaker": endpoint.breaker.map(BreakerState::as_str),
         })
     }
 }

@@ -16,7 +16,7 @@ use weir_service::{Balance, Service};
 
 use crate::{
     ClientError, Control, DrainTarget, Drained, LastReload, Limits, ListenerStatus, Refused,
-    ReloadFuture, Reloaded, Response, Status, request, serve,
+    ReloadFuture, Reloaded, Response, SourceFailure, Status, request, serve,
 };
 
 /// A Weir that only remembers.
@@ -68,7 +68,14 @@ impl Control for Fake {
                 protocol: "http",
             }],
             routes: 4,
-            services: vec![Service::fixed("users", Balance::P2c, &[(address, 2)]).snapshot()],
+            services: vec![Service::fixed("users", Balance::P2c, &[(address, 2)]).snapshot(0)],
+            checked: vec!["users".to_owned()],
+            source_failures: vec![SourceFailure {
+                service: "users".into(),
+                source: "users.test".into(),
+                error: "no answer".to_owned(),
+                ago: Duration::from_secs(4),
+            }],
             now_ms: 1000,
         }
     }
@@ -206,11 +213,16 @@ async fn what_there_is_to_read() {
         (&service["name"], &service["balance"]),
         (&json!("users"), &json!("p2c"))
     );
+    assert_eq!(service["health_check"], true);
+    assert_eq!(
+        service["source_failures"],
+        json!([{ "source": "users.test", "error": "no answer", "seconds_ago": 4.0 }])
+    );
     assert_eq!(
         service["endpoints"][0],
         json!({
             "name": "127.0.0.1:3001", "address": "127.0.0.1:3001", "state": "unknown", "reason": null,
-            "state_seconds": null, "active": 0, "weight": 2,
+            "state_seconds": null, "active": 0, "weight": 2, "priority": 0, "zone": null, "share_percent": 100, "breaker": null,
         })
     );
     assert_eq!(
@@ -482,12 +494,45 @@ async fn connections_are_bounded_in_number_and_age() {
         lifetime: Duration::from_millis(300),
         ..Limits::default()
     };
-    let server = Server::start(&Arc::default(), None, limits);
-    let mut held = [server.connect().await, server.connect().await];
-    // A third has to wait for the age of the others, and is served then.
+    let control = Arc::<Fake>::default();
+    let (open, gate) = oneshot::channel();
+    *control.gate.lock().unwrap() = Some(gate);
+    let server = Server::start(&control, None, limits);
+    let mut idle = server.connect().await;
+    let mut reload = server.connect().await;
+    reload
+        .write_all(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    while control.gate.lock().unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    // Whoever asks nothing makes room, and only that one.
     assert_eq!(server.ask("GET", "/healthz").await.status, 200);
-    for stream in &mut held {
-        assert_eq!(read_all(stream).await, "");
+    assert_eq!(read_all(&mut idle).await, "");
+    open.send(()).unwrap();
+    let answer = read_all(&mut reload).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    // Nobody displaces the last, but its time is up.
+    let mut last = server.connect().await;
+    assert_eq!(read_all(&mut last).await, "");
+}
+
+#[tokio::test]
+async fn an_operator_gets_in_whoever_holds_connections() {
+    let server = Server::start(&Arc::default(), None, Limits::default());
+    let mut held = Vec::new();
+    for number in 0..200 {
+        let mut stream = server.connect().await;
+        // Silent ones, and ones in the midst of a head.
+        if number % 2 == 0 {
+            // It may be displaced by now.
+            let _ = stream.write_all(b"GET /status HT").await;
+        }
+        held.push(stream);
+    }
+    for _ in 0..10 {
+        assert_eq!(server.ask("GET", "/status").await.status, 200);
     }
 }
 

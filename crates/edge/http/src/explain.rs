@@ -9,7 +9,7 @@ use weir_net::Micros;
 
 use crate::{
     codec::{BodyLength, FieldId, Method, Parsed, RequestHead, TargetForm, encode},
-    exchange::{Headers, forward},
+    exchange::{Headers, Stays, forward},
     plan::{Action, AddressText, ListenerPlan, Plan, RoutePlan},
     proxy::NEVER,
     route::{self, Captures, Lookup, Outcome, Template, Values, Verdict},
@@ -31,7 +31,7 @@ pub struct Question<'a> {
 }
 
 /// What would become of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// The name of the listener.
     pub listener: String,
@@ -53,7 +53,7 @@ pub struct ExplainedStep {
 }
 
 /// What comes of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// Weir answers before, or instead of, any route.
     Answered(ExplainedAnswer),
@@ -73,7 +73,7 @@ pub struct ExplainedAnswer {
 }
 
 /// The route that takes a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExplainedRoute {
     /// Its name.
     pub name: String,
@@ -86,7 +86,7 @@ pub struct ExplainedRoute {
 }
 
 /// What a route does with a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ExplainedAction {
     /// An endpoint of a service gets it.
     Service(ExplainedService),
@@ -106,16 +106,27 @@ pub enum ExplainedAction {
     },
     /// It gets a file.
     Files {
+        /// The directory that it comes from.
+        root: String,
         /// The path below the root.
         path: String,
     },
 }
 
 /// What the endpoint of a service gets, and how long it may take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExplainedService {
     /// The name of the service.
     pub service: String,
+    /// All services that requests of the route are shared out among, with their shares as parts of one; empty if there is
+    /// no choice.
+    pub split: Vec<(String, f64)>,
+    /// Whether a cookie of the request led to this service, rather than the largest share.
+    pub kept: bool,
+    /// The service that gets copies, and of how many requests, as a part of one.
+    pub mirror: Option<(String, f64)>,
+    /// The cookies that keep a user on a service of the split, and on an endpoint.
+    pub sticky: Vec<String>,
     /// The head, line by line. What is made anew for each request stands in angle brackets.
     pub head: Vec<String>,
     /// For the whole exchange, if there is a bound.
@@ -258,34 +269,26 @@ impl Plan {
         values: &Values<'_>,
     ) -> Result<ExplainedAction, ExplainedAnswer> {
         Ok(match &route.action {
-            Action::Service { service, rewrite } => {
-                let rewritten = match rewrite {
-                    Some(template) => Some(render(template, values)?),
-                    None => None,
+            Action::Service { service, .. } => ExplainedAction::Service(
+                self.service(route, *service, question, request, listener, values)?,
+            ),
+            Action::Split { split, .. } => {
+                let kept = split
+                    .sticky
+                    .as_ref()
+                    .and_then(|sticky| sticky.lane(request.fields(), |name| split.lane(name)));
+                let largest = || {
+                    let by_share = split.shares().max_by(|a, b| a.1.total_cmp(&b.1));
+                    by_share.map_or(0, |(lane, _)| lane.service)
                 };
-                let target = match &rewritten {
-                    Some(target) => forward::Target::Rewritten(target),
-                    None => forward::Target::AsReceived {
-                        path: values.path,
-                        query: values.query,
-                    },
-                };
-                let timeouts = route.timeouts;
-                let retries = route.retries;
-                let on = [(retries.connect, "connect"), (retries.reset, "reset")];
+                let service = kept.map_or_else(largest, |lane| lane.service);
                 ExplainedAction::Service(ExplainedService {
-                    service: self.services[*service as usize].name.to_string(),
-                    head: head(question, request, listener, target),
-                    total: (timeouts.total != NEVER).then(|| duration(timeouts.total)),
-                    connect: duration(timeouts.connect),
-                    first_byte: duration(timeouts.first_byte),
-                    idle: duration(timeouts.idle),
-                    retries: retries.attempts,
-                    retry_on: on
-                        .iter()
-                        .filter(|(on, _)| *on)
-                        .map(|(_, word)| *word)
+                    split: split
+                        .shares()
+                        .map(|(lane, share)| (lane.name.to_string(), share))
                         .collect(),
+                    kept: kept.is_some(),
+                    ..self.service(route, service, question, request, listener, values)?
                 })
             }
             Action::Redirect { status, to } => ExplainedAction::Redirect {
@@ -303,12 +306,82 @@ impl Plan {
                     ..refusal
                 });
             }
-            Action::Files { below, .. } => {
+            Action::Files { below, plan } => {
                 let below = below.and_then(|index| values.captures.value(index, values.path));
                 ExplainedAction::Files {
+                    root: plan.root().display().to_string(),
                     path: text(below.unwrap_or(values.path)),
                 }
             }
+        })
+    }
+}
+
+impl Plan {
+    /// What an endpoint of a service gets.
+    fn service(
+        &self,
+        route: &RoutePlan,
+        service: u32,
+        question: &Question<'_>,
+        request: &RequestHead,
+        listener: &ListenerPlan,
+        values: &Values<'_>,
+    ) -> Result<ExplainedService, ExplainedAnswer> {
+        let rewritten = match route.rewrite() {
+            Some(template) => Some(render(template, values)?),
+            None => None,
+        };
+        let target = match &rewritten {
+            Some(target) => forward::Target::Rewritten(target),
+            None => forward::Target::AsReceived {
+                path: values.path,
+                query: values.query,
+            },
+        };
+        let timeouts = route.timeouts;
+        let asked = route.deadline.as_ref().and_then(|field| field.of(request));
+        let total = asked.map_or(timeouts.total, |asked| timeouts.total.min(asked));
+        if total == 0 {
+            return Err(answer(504, "The deadline of the request is over."));
+        }
+        let retries = &route.retries;
+        let on = [
+            (retries.connect, "connect"),
+            (retries.reset, "reset"),
+            (retries.timeout, "timeout"),
+            (retries.on_status(500), "500"),
+            (retries.on_status(502), "502"),
+            (retries.on_status(503), "503"),
+            (retries.on_status(504), "504"),
+            (retries.on_status(429), "429"),
+        ];
+        let plan = &self.services[service as usize];
+        let stays = Stays::of(route, plan.sticky.as_ref());
+        let deadline = route.deadline.as_ref().map(|field| {
+            let left = (total != NEVER).then_some(total / 1000);
+            (&*field.name, left)
+        });
+        Ok(ExplainedService {
+            service: plan.name.to_string(),
+            split: Vec::new(),
+            kept: false,
+            mirror: route.mirror.as_ref().map(|mirror| {
+                let shadow = &self.services[mirror.service as usize];
+                (shadow.name.to_string(), mirror.share())
+            }),
+            sticky: stays.each().map(|sticky| text(sticky.name())).collect(),
+            head: head(question, request, listener, target, stays, deadline),
+            total: (total != NEVER).then(|| duration(total)),
+            connect: duration(timeouts.connect),
+            first_byte: duration(timeouts.first_byte),
+            idle: duration(timeouts.idle),
+            retries: retries.attempts,
+            retry_on: on
+                .iter()
+                .filter(|(on, _)| *on)
+                .map(|(_, word)| *word)
+                .collect(),
         })
     }
 }
@@ -334,6 +407,8 @@ fn head(
     request: &RequestHead,
     listener: &ListenerPlan,
     target: forward::Target<'_>,
+    stays: Stays<'_>,
+    deadline: Option<(&[u8], Option<u64>)>,
 ) -> Vec<String> {
     let sent = request.fields().first(FieldId::XRequestId);
     let kept = sent.and_then(weir_telemetry::accepted_request_id);
@@ -348,6 +423,9 @@ fn head(
             request_id: kept.map_or(&b"<new>"[..], str::as_bytes),
             traced,
             new_trace: (listener.traceparent && !traced).then_some(b"<new>"),
+            stays,
+            deadline,
+            copy: None,
         },
         listener,
         target,

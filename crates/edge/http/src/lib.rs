@@ -13,6 +13,7 @@
 
 pub mod codec;
 mod config;
+mod cookie;
 mod exchange;
 mod explain;
 pub mod files;
@@ -22,13 +23,15 @@ mod proxy;
 mod record;
 pub mod route;
 mod server;
+mod sticky;
 mod upstream;
 mod wire;
 
 pub use self::{
     config::{
-        Action, FilesConfig, ForwardedConfig, ForwardedFields, HttpConfig, RedirectConfig,
-        RespondConfig, RetriesConfig, RetryOn, RouteConfig, TimeoutConfig,
+        Action, DeadlineConfig, FilesConfig, ForwardedConfig, ForwardedFields, HedgeAfter,
+        HttpConfig, MirrorConfig, PriorityConfig, PriorityLevel, RedirectConfig, RespondConfig,
+        RetriesConfig, RetryOn, RouteConfig, SplitConfig, TimeoutConfig,
     },
     explain::{
         Decision, ExplainedAction, ExplainedAnswer, ExplainedRoute, ExplainedService,

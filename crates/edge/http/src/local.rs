@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     future::poll_fn,
     pin::pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
@@ -14,7 +14,9 @@ use std::{
 use foldhash::fast::RandomState;
 use tokio::task::unconstrained;
 use weir_net::{Connection, Listening, Micros, Protocol, Refusal, Worker, now};
-use weir_service::{Endpoint, EndpointId, IdleLimits, IdlePool, Picked, Picker};
+use weir_service::{
+    Endpoint, EndpointId, Gate, IdleLimits, IdlePool, Latencies, Picked, Picker, Unpicked, Wish,
+};
 use weir_telemetry::{
     AccessLog, EndpointMetrics, HexId, IdSource, LogQueue, Registry, TraceParent,
 };
@@ -23,6 +25,7 @@ use crate::{
     codec::HeadLimits,
     exchange::Exchange,
     plan::{ListenerPlan, MOST_IDLE, Plan, RoutePlan, ServicePlan},
+    proxy::Mirrors,
     server,
     wire::Wire,
 };
@@ -43,7 +46,15 @@ const UPSTREAM_LIMITS: HeadLimits = HeadLimits {
 /// A plan as one worker runs it: with this worker's own balancers.
 pub(crate) struct LocalPlan {
     pub(crate) shared: Arc<Plan>,
-    pickers: Vec<Rc<RefCell<Picker>>>,
+    states: Vec<Rc<RefCell<ServiceState>>>,
+}
+
+/// What a worker keeps of a service from request to request.
+struct ServiceState {
+    picker: Picker,
+    latencies: Latencies,
+    /// The way into the line in front of the service, if anything is limited.
+    gate: Option<Gate>,
 }
 
 /// HTTP on one worker.
@@ -51,6 +62,9 @@ pub struct Local {
     pub(crate) worker: Rc<Worker>,
     pub(crate) upstream_limits: HeadLimits,
     pub(crate) log: RefCell<AccessLog>,
+    /// Copies of requests that are under way.
+    pub(crate) mirrors: Mirrors,
+    me: Weak<Self>,
     plan: RefCell<Rc<LocalPlan>>,
     registry: Registry,
     pool: RefCell<IdlePool<Box<Wire>>>,
@@ -93,10 +107,18 @@ impl LocalPlan {
     }
 
     /// Chooses an endpoint of a service.
-    pub(crate) fn pick(&self, service: u32, now_ms: u64, exclude: &[EndpointId]) -> Option<Picked> {
-        self.pickers[service as usize]
-            .borrow_mut()
-            .pick(now_ms, exclude)
+    pub(crate) fn pick(&self, service: u32, wish: &Wish<'_>) -> Result<Picked, Unpicked> {
+        self.states[service as usize].borrow_mut().picker.pick(wish)
+    }
+
+    /// The way into the line in front of a service, if anything of it is limited.
+    pub(crate) fn gate(&self, service: u32) -> Option<Gate> {
+        self.states[service as usize].borrow().gate.clone()
+    }
+
+    /// How long answers of a service take.
+    pub(crate) fn latencies<T>(&self, service: u32, look: impl FnOnce(&mut Latencies) -> T) -> T {
+        look(&mut self.states[service as usize].borrow_mut().latencies)
     }
 }
 
@@ -109,11 +131,13 @@ impl Local {
             *byte ^= id;
         }
         let mut ids = IdSource::new(seed);
-        let pickers = pickers(&shared.plan, None, &mut ids);
-        let local = Rc::new(Self {
+        let states = states(&shared.plan, None, &mut ids);
+        let local = Rc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            mirrors: Mirrors::default(),
             plan: RefCell::new(Rc::new(LocalPlan {
                 shared: Arc::clone(&shared.plan),
-                pickers,
+                states,
             })),
             registry: shared.registry.clone(),
             log: RefCell::new(AccessLog::new(shared.log.clone())),
@@ -138,10 +162,10 @@ impl Local {
     /// Switches to another plan. Exchanges under way finish with the one they began with.
     pub fn publish(&self, plan: &Arc<Plan>) {
         let old = self.plan();
-        let pickers = pickers(plan, Some(&old), &mut self.ids.borrow_mut());
+        let states = states(plan, Some(&old), &mut self.ids.borrow_mut());
         *self.plan.borrow_mut() = Rc::new(LocalPlan {
             shared: Arc::clone(plan),
-            pickers,
+            states,
         });
         // Connections to endpoints that no service names any more serve nobody.
         let alive: HashSet<EndpointId> = plan
@@ -165,6 +189,11 @@ impl Local {
             .retain(|id, _| alive.contains(id));
         // Idle connections look whether their listener is still there.
         self.worker.wheel.wake_all();
+    }
+
+    /// Itself, for tasks that outlive an exchange; `None` while the worker ends.
+    pub(crate) fn handle(&self) -> Option<Rc<Self>> {
+        self.me.upgrade()
     }
 
     /// The newest plan.
@@ -353,21 +382,26 @@ impl Protocol for Local {
     }
 }
 
-/// A balancer per service. A service that is still the same keeps its balancer, and so its place in the turn.
-fn pickers(plan: &Plan, old: Option<&LocalPlan>, ids: &mut IdSource) -> Vec<Rc<RefCell<Picker>>> {
-    let known: HashMap<*const weir_service::Service, &Rc<RefCell<Picker>>> = old
+/// The state of each service. A service that is still the same keeps its state, and so its place in the turn.
+fn states(
+    plan: &Plan,
+    old: Option<&LocalPlan>,
+    ids: &mut IdSource,
+) -> Vec<Rc<RefCell<ServiceState>>> {
+    let known: HashMap<*const weir_service::Service, &Rc<RefCell<ServiceState>>> = old
         .into_iter()
-        .flat_map(|old| &old.pickers)
-        .map(|picker| (Arc::as_ptr(picker.borrow().service()), picker))
+        .flat_map(|old| &old.states)
+        .map(|state| (Arc::as_ptr(state.borrow().picker.service()), state))
         .collect();
     plan.services
         .iter()
         .map(|service| match known.get(&Arc::as_ptr(&service.service)) {
-            Some(picker) => Rc::clone(picker),
-            None => Rc::new(RefCell::new(Picker::new(
-                Arc::clone(&service.service),
-                ids.next_u64(),
-            ))),
+            Some(state) => Rc::clone(state),
+            None => Rc::new(RefCell::new(ServiceState {
+                picker: Picker::new(Arc::clone(&service.service), ids.next_u64()),
+                latencies: Latencies::default(),
+                gate: service.service.admission().cloned().map(Gate::new),
+            })),
         })
         .collect()
 }

@@ -9,6 +9,7 @@ use crate::{
     codec::{FieldId, Version},
     exchange::Exchange,
     local::Local,
+    plan::Hedge,
     server::Client,
 };
 
@@ -54,7 +55,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
             }
         }
     }
-    let service = route.and_then(|route| route.service());
+    let service = exchange.service;
     if let Some(service) = service {
         count_service(local, client, exchange, service);
     }
@@ -79,6 +80,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         host: request.authority(),
         target: request.target(),
         protocol: match request.version() {
+            _ if !request.has_line() => "",
             Version::H10 => "HTTP/1.0",
             Version::H11 => "HTTP/1.1",
         },
@@ -100,7 +102,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
                 .saturating_sub(exchange.times.sent),
         )
         .filter(|_| exchange.times.first_byte > 0),
-        attempts: u32::from(exchange.attempts),
+        attempts: u32::from(exchange.attempts) + u32::from(exchange.hedged),
         reused: (exchange.attempts > 0).then_some(exchange.reused),
         user_agent: fields.first(FieldId::UserAgent),
         referer: fields.first(FieldId::Referer),
@@ -134,5 +136,13 @@ fn count_service(local: &Local, client: &Client, exchange: &Exchange, service: u
             exchange.times.first_byte - exchange.times.sent,
         ));
         endpoint.requests.count(status);
+        let waits_for_p95 = exchange
+            .route
+            .is_some_and(|route| plan.route(route).retries.hedge == Hedge::P95);
+        if waits_for_p95 {
+            let latency = exchange.times.first_byte - exchange.times.sent;
+            let now_ms = exchange.times.first_byte / 1000;
+            plan.latencies(service, |all| all.record(latency, now_ms));
+        }
     }
 }

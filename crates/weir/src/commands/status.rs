@@ -8,6 +8,9 @@ use super::admin::{Remote, nonsense, parsed};
 use crate::cli::Status;
 use crate::terminal::{Output, Paint, Table, count};
 
+/// What failed this many seconds ago or less is failing: sources are tried again at least every half a minute.
+const FAILING: f64 = 60.0;
+
 pub(super) fn run(arguments: &Status) -> Output {
     status(arguments).unwrap_or_else(|output| output)
 }
@@ -87,6 +90,10 @@ fn for_people(status: &Json, paint: Paint) -> String {
 
 fn add_service(table: &mut Table, service: &Json, paint: Paint) {
     let endpoints = list(&service["endpoints"]);
+    let failures: Vec<&Json> = list(&service["source_failures"])
+        .iter()
+        .filter(|failure| failure["seconds_ago"].as_f64().is_some_and(|s| s < FAILING))
+        .collect();
     if endpoints.is_empty() {
         table.row(&[text(&service["name"]), "-", "no endpoint"]);
     }
@@ -101,6 +108,14 @@ fn add_service(table: &mut Table, service: &Json, paint: Paint) {
         };
         let state = text(&endpoint["state"]);
         let mut why = text(&endpoint["reason"]).to_owned();
+        if why.is_empty() && state == "unknown" {
+            why = match service["health_check"].as_bool() {
+                Some(true) => "not checked yet",
+                Some(false) => "no health check",
+                None => "",
+            }
+            .to_owned();
+        }
         if service["panic"] == true && state == "unhealthy" {
             why = format!("used anyway, as all are unhealthy: {why}");
         }
@@ -119,6 +134,19 @@ fn add_service(table: &mut Table, service: &Json, paint: Paint) {
         ];
         cells.extend(plain.map(|cell| (cell.clone(), cell)));
         table.painted(cells);
+    }
+    for failure in failures {
+        let since = ago(&failure["seconds_ago"]);
+        let (source, error) = (text(&failure["source"]), text(&failure["error"]));
+        table.row(&[
+            "",
+            source,
+            "failing",
+            "",
+            "",
+            "",
+            &format!("{error} ({since} ago)"),
+        ]);
     }
 }
 
@@ -182,13 +210,22 @@ mod tests {
             "workers": 2, "connections": 7, "routes": 4,
             "listeners": [{ "name": "web", "address": "0.0.0.0:8080", "protocol": "http" }],
             "services": [
-                { "name": "users", "balance": "p2c", "panic": false, "endpoints": [
+                { "name": "users", "balance": "p2c", "panic": false, "health_check": true, "endpoints": [
                     { "name": "127.0.0.1:3001", "address": "127.0.0.1:3001", "state": "healthy", "reason": null,
                       "state_seconds": 70.0, "active": 2, "weight": 1 },
                     { "name": "users.test:80", "address": "10.0.0.1:80", "state": "unhealthy", "reason": "connection refused",
                       "state_seconds": 3.0, "active": 0, "weight": 1 },
+                    { "name": "127.0.0.1:3002", "address": "127.0.0.1:3002", "state": "unknown", "reason": null,
+                      "state_seconds": null, "active": 0, "weight": 1 },
                 ]},
-                { "name": "empty", "balance": "p2c", "panic": false, "endpoints": [] },
+                { "name": "plain", "balance": "p2c", "panic": false, "health_check": false, "endpoints": [
+                    { "name": "127.0.0.1:3003", "address": "127.0.0.1:3003", "state": "unknown", "reason": null,
+                      "state_seconds": null, "active": 1, "weight": 2 },
+                ]},
+                { "name": "empty", "balance": "p2c", "panic": false, "endpoints": [], "source_failures": [
+                    { "source": "empty.test", "error": "the name server did not answer", "seconds_ago": 4.2 },
+                    { "source": "other.test", "error": "long over", "seconds_ago": 400.0 },
+                ]},
             ],
         });
         let expected = "\
@@ -202,7 +239,10 @@ web       0.0.0.0:8080  http
 SERVICE  ENDPOINT                     STATE        FOR     ACTIVE  WEIGHT  WHY
 users    127.0.0.1:3001               healthy      1m 10s  2       1
          users.test:80 (10.0.0.1:80)  unhealthy    3s      0       1       connection refused
+         127.0.0.1:3002               unknown              0       1       not checked yet
+plain    127.0.0.1:3003               unknown              1       2       no health check
 empty    -                            no endpoint
+         empty.test                   failing                              the name server did not answer (4s ago)
 ";
         assert_eq!(for_people(&status, Paint { colors: false }), expected);
     }

@@ -93,6 +93,7 @@ pub(super) fn compile_plan(
                 Some(ServiceInput {
                     service: Arc::clone(services.get(name.value.as_str())?),
                     keepalive: &service.keepalive,
+                    sticky: service.sticky.as_ref(),
                 })
             })
             .collect(),

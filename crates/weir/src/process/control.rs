@@ -1,6 +1,6 @@
 //! What the admin API sees of a running Weir.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use weir_admin::{Control, DrainTarget, Drained, ListenerStatus, ReloadFuture, Status};
 use weir_config::Decode;
@@ -70,6 +70,14 @@ impl Control for Handle {
             listeners,
             routes: current.plan.routes(),
             services,
+            checked: current
+                .config
+                .services
+                .iter()
+                .filter(|(_, service)| service.health.is_some())
+                .map(|(name, _)| name.value.as_str().to_owned())
+                .collect(),
+            source_failures: state.source_failures.recent(Instant::now()),
             now_ms: weir_net::now() / 1000,
         }
     }

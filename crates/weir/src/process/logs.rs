@@ -2,8 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use weir_service::{Event, EventSink};
-use weir_telemetry::{Events, LogWriter, Registry, Sink, Target, Value};
+use weir_service::{BreakerState, Event, EventSink};
+use weir_telemetry::{Events, LogWriter, Registry, ServiceLevel, Sink, Target, Value};
 
 use crate::config::Config;
 
@@ -76,7 +76,7 @@ impl Logs {
 
 /// Tells the event log what happens to services.
 pub(super) fn service_events(events: Events, registry: Registry) -> EventSink {
-    let health = super::state::HealthSeries::new(registry);
+    let health = super::state::HealthSeries::new(registry.clone());
     Arc::new(move |event| match event {
         Event::HealthChanged {
             service,
@@ -98,9 +98,83 @@ pub(super) fn service_events(events: Events, registry: Registry) -> EventSink {
             );
         }
         Event::Checked { .. } => {}
+        Event::Ejected {
+            service,
+            endpoint,
+            reason,
+            for_ms,
+        } => {
+            let label = endpoint.label();
+            registry.set_level(ServiceLevel::EndpointEjected, &service, label, 1);
+            events.warn(
+                "endpoint ejected",
+                &[
+                    ("service", Value::Str(&service)),
+                    ("endpoint", Value::Str(label)),
+                    ("reason", Value::Str(&reason)),
+                    ("for_seconds", Value::Uint(for_ms.div_ceil(1000))),
+                ],
+            );
+        }
+        Event::Returned {
+            service,
+            endpoint,
+            reason,
+        } => {
+            let label = endpoint.label();
+            registry.set_level(ServiceLevel::EndpointEjected, &service, label, 0);
+            let text = reason.to_string();
+            events.info(
+                "endpoint returned",
+                &[
+                    ("service", Value::Str(&service)),
+                    ("endpoint", Value::Str(label)),
+                    ("reason", Value::Str(&text)),
+                ],
+            );
+        }
+        Event::BreakerChanged {
+            service,
+            endpoint,
+            change,
+        } => {
+            let value = match change.to {
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen => 1,
+                BreakerState::Open => 2,
+            };
+            let label = endpoint.as_ref().map_or("", |endpoint| &**endpoint.label());
+            let level = if label.is_empty() {
+                ServiceLevel::Breaker
+            } else {
+                ServiceLevel::EndpointBreaker
+            };
+            registry.set_level(level, &service, label, value);
+            let fields = [
+                ("service", Value::Str(&service)),
+                ("from", Value::Str(change.from.as_str())),
+                ("to", Value::Str(change.to.as_str())),
+                ("endpoint", Value::Str(label)),
+            ];
+            // The breaker of a whole service has no endpoint to name.
+            let fields = &fields[..if label.is_empty() { 3 } else { 4 }];
+            match change.to {
+                BreakerState::Open => events.warn("circuit breaker changed", fields),
+                _ => events.info("circuit breaker changed", fields),
+            }
+        }
+        Event::Load { service, load } => {
+            for (level, value) in [
+                (ServiceLevel::InFlight, load.in_flight),
+                (ServiceLevel::Pending, load.pending),
+                (ServiceLevel::Limit, load.limit),
+            ] {
+                registry.set_level(level, &service, "", u64::from(value));
+            }
+        }
         Event::EndpointsChanged {
             service,
-            host,
+            source,
             added,
             removed,
             total,
@@ -108,7 +182,7 @@ pub(super) fn service_events(events: Events, registry: Registry) -> EventSink {
             "endpoints changed",
             &[
                 ("service", Value::Str(&service)),
-                ("name", Value::Str(&host)),
+                ("source", Value::Str(&source)),
                 ("added", Value::Uint(added as u64)),
                 ("removed", Value::Uint(removed as u64)),
                 ("total", Value::Uint(total as u64)),
@@ -126,6 +200,23 @@ pub(super) fn service_events(events: Events, registry: Registry) -> EventSink {
                 &[
                     ("service", Value::Str(&service)),
                     ("name", Value::Str(&host)),
+                    ("error", Value::Str(&text)),
+                    ("failures", Value::Uint(u64::from(failures))),
+                ],
+            );
+        }
+        Event::SourceFailed {
+            service,
+            source,
+            error,
+            failures,
+        } => {
+            let text = error.to_string();
+            events.warn(
+                "endpoint source failed",
+                &[
+                    ("service", Value::Str(&service)),
+                    ("source", Value::Str(&source)),
                     ("error", Value::Str(&text)),
                     ("failures", Value::Uint(u64::from(failures))),
                 ],

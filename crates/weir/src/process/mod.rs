@@ -16,6 +16,7 @@ mod logs;
 mod reload;
 mod signals;
 mod sockets;
+mod source_failures;
 mod state;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};

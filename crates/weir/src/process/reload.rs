@@ -151,6 +151,9 @@ impl State {
         };
         let _ = tokio::time::timeout(ADOPT, everyone).await;
         self.gate.set_limits(connection_limits(&config));
+        if old.limits.connections != config.limits.connections {
+            self.say_limits(&config);
+        }
         let (opened, closed) = (changes.opened.len(), changes.closed.len());
         let mut bound = bound;
         for (key, listener) in changes.opened {

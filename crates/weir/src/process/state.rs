@@ -28,6 +28,7 @@ use super::{
     logs::{self, Logs},
     reload,
     sockets::{self, Bound},
+    source_failures::SourceFailures,
 };
 use crate::config::Config;
 
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub(super) registry: Registry,
     pub(super) events: Events,
     pub(super) services: Services,
+    pub(super) source_failures: Arc<SourceFailures>,
     pub(super) worker_count: usize,
     pub(super) gate: Arc<Gate>,
     workers: Mutex<Option<Arc<Workers<Local>>>>,
@@ -99,10 +101,19 @@ impl State {
             broken(format!("cannot open the access log ({target:?}): {error}"))
         })?;
         let seed = seed();
+        let source_failures = Arc::<SourceFailures>::default();
+        let events = {
+            let failures = Arc::clone(&source_failures);
+            let log = logs::service_events(logs.events.clone(), registry.clone());
+            Arc::new(move |event| {
+                failures.note(&event, Instant::now());
+                log(event);
+            })
+        };
         let services = Services::new(Options::new(
             Arc::new(|| weir_net::now() / 1000),
             Arc::new(DnsResolver::system()),
-            logs::service_events(logs.events.clone(), registry.clone()),
+            events,
             u64::from_le_bytes([
                 seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7],
             ]),
@@ -146,6 +157,7 @@ impl State {
             registry,
             events: logs.events.clone(),
             services,
+            source_failures,
             worker_count,
             gate,
             workers: Mutex::new(Some(Arc::new(workers))),
@@ -207,6 +219,24 @@ impl State {
                 ("workers", Value::Uint(self.worker_count as u64)),
             ],
         );
+        self.say_limits(&self.current().config);
+    }
+
+    /// Tells the event log if the config allows more connections than there are descriptors for.
+    pub(super) fn say_limits(&self, config: &Config) {
+        let wanted = config.limits.connections.as_usize();
+        let allowed = connection_limits(config).total;
+        if allowed < wanted {
+            self.events.warn(
+                "fewer connections than `limits.connections` fit into the descriptor limit",
+                &[
+                    ("wanted", Value::Uint(wanted as u64)),
+                    ("allowed", Value::Uint(allowed as u64)),
+                    ("descriptors", Value::Uint(descriptors() as u64)),
+                    ("help", Value::Str("raise the hard limit (`ulimit -Hn`, LimitNOFILE=), or lower `limits.connections`")),
+                ],
+            );
+        }
     }
 
     pub(super) fn current(&self) -> MutexGuard<'_, Current> {

@@ -5,9 +5,16 @@
 //! algorithm, and steps over endpoints that this request already tried or that refuse connections.
 
 mod alias;
+mod ewma;
+mod hash;
 mod least;
+mod picked;
 mod picker;
 mod smooth;
 
 pub(crate) use alias::Draws;
-pub use picker::{Picked, Picker};
+pub(crate) use ewma::Ewma;
+pub use hash::{HashMethod, hash_bytes, hash_ip};
+pub(crate) use hash::{HashPeer, HashTable, hash_address};
+pub use picked::Picked;
+pub use picker::{Picker, Unpicked, Wish};

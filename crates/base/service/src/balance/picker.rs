@@ -1,13 +1,16 @@
 //! A worker's view of one service: picks endpoints without locks.
 
 use std::fmt;
-use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::hash::has_room;
 use super::least::{Load, least_loaded};
+use super::picked::{Picked, View};
 use super::smooth::SmoothRoundRobin;
-use crate::endpoint::{Endpoint, EndpointId};
+use crate::breaker::Token;
+use crate::endpoint::EndpointId;
+use crate::notice::Notice;
 use crate::rng::Rng;
 use crate::service::Service;
 use crate::set::{EndpointSet, Member};
@@ -21,24 +24,65 @@ const TRIES: usize = 8;
 /// It keeps its own reference to the published endpoint set. A pick costs one atomic load to see that the set is still the
 /// current one, and then touches the counters of the endpoints that it compares.
 pub struct Picker {
-    service: Arc<Service>,
     version: u64,
     view: Rc<View>,
     rng: Rng,
     rotation: SmoothRoundRobin,
 }
 
-/// The worker's one reference to a published set. Picks count references to this, which no other worker touches.
-struct View(Arc<EndpointSet>);
+/// What a request wants of its endpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wish<'a> {
+    /// The time, in milliseconds.
+    pub now_ms: u64,
+    /// Endpoints that this request already tried.
+    pub exclude: &'a [EndpointId],
+    /// What a consistent hash is made of; a request without one goes anywhere.
+    pub key: Option<u64>,
+    /// The [key](crate::Endpoint::key) of the endpoint that the client is used to.
+    pub prefer: Option<u64>,
+}
+
+impl Wish<'_> {
+    /// Anything will do.
+    pub fn at(now_ms: u64) -> Self {
+        Self {
+            now_ms,
+            ..Self::default()
+        }
+    }
+}
+
+/// Why there is no endpoint for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpicked {
+    /// The service has none that may be used.
+    NoEndpoint,
+    /// All that may be used were tried.
+    Tried,
+    /// Those that are left have as many requests in flight as they may.
+    Full,
+    /// A circuit breaker is open.
+    BreakerOpen {
+        /// When it will let a probe through, in milliseconds from now.
+        retry_after_ms: u64,
+    },
+}
+
+/// Whether a member can be had.
+enum Taken {
+    /// It is: with the right to try it, if a breaker gave one.
+    Yes(Option<Token>),
+    No(Unpicked),
+}
 
 impl Picker {
     /// A picker for `service`. Give every worker another seed: it decides where its rotation starts.
     pub fn new(service: Arc<Service>, seed: u64) -> Self {
         let (version, set) = service.load();
         let mut picker = Self {
-            service,
             version,
-            view: Rc::new(View(set)),
+            view: Rc::new(View { service, set }),
             rng: Rng::new(seed),
             rotation: SmoothRoundRobin::default(),
         };
@@ -48,155 +92,257 @@ impl Picker {
 
     /// The service that it picks from.
     pub fn service(&self) -> &Arc<Service> {
-        &self.service
+        &self.view.service
     }
 
     /// The endpoint set that the next pick chooses from.
     pub fn endpoints(&mut self) -> &Arc<EndpointSet> {
         self.refresh();
-        &self.view.0
+        &self.view.set
     }
 
     /// Chooses an endpoint for a request and counts the request in until the returned guard is dropped.
     ///
-    /// `exclude` names endpoints that this request already tried. An endpoint that lately refused connections is
-    /// chosen only if no other is left. `None` means that there is no endpoint (answer 503), or none
-    /// that was not tried.
+    /// An endpoint that lately refused connections, or asked to be left alone, is chosen only if no other is left.
+    ///
+    /// # Errors
+    /// Why there is none.
     #[inline]
-    pub fn pick(&mut self, now_ms: u64, exclude: &[EndpointId]) -> Option<Picked> {
+    pub fn pick(&mut self, wish: &Wish<'_>) -> Result<Picked, Unpicked> {
         self.refresh();
-        let index = self.choose(now_ms, exclude)?;
-        let picked = Picked {
-            view: Rc::clone(&self.view),
-            index,
+        let breaker = match self.view.service.breaker() {
+            None => None,
+            Some(breaker) => match breaker.admit(wish.now_ms) {
+                Ok(token) => Some(token),
+                Err(refused) => {
+                    return Err(Unpicked::BreakerOpen {
+                        retry_after_ms: refused.retry_after_ms,
+                    });
+                }
+            },
         };
-        picked.endpoint().start(now_ms);
-        Some(picked)
+        match self.choose(wish) {
+            Ok((index, own)) => Ok(Picked::start(
+                Rc::clone(&self.view),
+                index,
+                wish.now_ms,
+                breaker,
+                own,
+            )),
+            Err(unpicked) => {
+                if let (Some(breaker), Some(token)) = (self.view.service.breaker(), breaker) {
+                    if let Some(change) = token.change(wish.now_ms) {
+                        self.view.service.tell(Notice::Breaker(None, change));
+                    }
+                    breaker.cancel(token);
+                }
+                Err(unpicked)
+            }
+        }
     }
 
     #[inline]
-    fn choose(&mut self, now_ms: u64, exclude: &[EndpointId]) -> Option<u32> {
-        let candidates = self.view.0.candidates();
+    fn choose(&mut self, wish: &Wish<'_>) -> Result<(u32, Option<Token>), Unpicked> {
+        let view = &*self.view;
+        let candidates = view.set.candidates();
         let n = candidates.len() as u32;
         if n == 0 {
-            return None;
+            return view.search(wish, 0);
         }
-        let excluded = |m: &Member| !exclude.is_empty() && exclude.contains(&m.endpoint.id());
-        let skip = |m: &Member| excluded(m) || m.endpoint.is_paused(now_ms);
+        if let Some(key) = wish.prefer
+            && let Some(index) = view.set.position(key)
+            && let Taken::Yes(token) = view.take(index, wish, false)
+        {
+            return Ok((index, token));
+        }
         if n == 1 {
-            // Never withhold the only one.
-            return (!excluded(&candidates[0])).then(|| {
-                candidates[0].endpoint.admit(now_ms);
-                0
-            });
+            // Never withhold the only one, but for its limits; others may stand in reserve.
+            let patient = view.set.reserve().is_empty();
+            return match view.take(0, wish, patient) {
+                Taken::Yes(token) => Ok((0, token)),
+                Taken::No(why) if patient => Err(why),
+                Taken::No(_) => view.search(wish, 0),
+            };
         }
+        if let Some(table) = view.set.hash() {
+            let key = wish.key.unwrap_or_else(|| self.rng.next_u64());
+            for index in table.walk(key).take(candidates.len()) {
+                if view.has_room(index)
+                    && let Taken::Yes(token) = view.take(index, wish, false)
+                {
+                    return Ok((index, token));
+                }
+            }
+            return view.search(wish, self.rng.below(n));
+        }
+        let draws = view.set.draws();
         for _ in 0..TRIES {
-            let index = match self.service.balance() {
-                Balance::RoundRobin => self.rotation.next(),
-                Balance::Random => self.view.0.draws().draw(&mut self.rng),
+            let index = match view.service.balance() {
+                // A retry takes nobody's turn: else, of two, one that fails would get nearly all first tries.
+                Balance::RoundRobin if wish.exclude.is_empty() => self.rotation.next(),
                 Balance::P2c => {
-                    let (a, b) = self.view.0.draws().draw_two(&mut self.rng);
+                    let (a, b) = draws.draw_two(&mut self.rng);
                     let (first, second) = (&candidates[a as usize], &candidates[b as usize]);
                     let (load_a, load_b) = (Load::of(first), Load::of(second));
-                    match (skip(first), skip(second)) {
+                    match (view.skips(first, wish), view.skips(second, wish)) {
                         (true, _) => b,
                         (_, true) => a,
-                        _ if load_b.is_less(second, load_a, first, now_ms) => b,
+                        _ if load_b.is_less(second, load_a, first, wish.now_ms) => b,
                         _ => a,
                     }
                 }
                 Balance::LeastConnections => {
-                    match least_loaded(candidates, &mut self.rng, now_ms, skip) {
+                    let skip = |m: &Member| view.skips(m, wish);
+                    match least_loaded(candidates, &mut self.rng, wish.now_ms, skip) {
                         Some(index) => index as u32,
                         None => continue,
                     }
                 }
+                Balance::LeastResponseTime => {
+                    let mean = view.set.mean_weight();
+                    let (a, b) = draws.draw_two(&mut self.rng);
+                    let (first, second) = (&candidates[a as usize], &candidates[b as usize]);
+                    match (view.skips(first, wish), view.skips(second, wish)) {
+                        (true, _) => b,
+                        (_, true) => a,
+                        _ if second.score(mean, wish.now_ms) < first.score(mean, wish.now_ms) => b,
+                        _ => a,
+                    }
+                }
+                // Hashes have a table whenever there are two to choose from.
+                Balance::RoundRobin | Balance::Random | Balance::IpHash | Balance::Hash(_) => {
+                    draws.draw(&mut self.rng)
+                }
             };
-            let member = &candidates[index as usize];
-            if !skip(member) && member.endpoint.admit(now_ms) {
-                return Some(index);
+            if let Taken::Yes(token) = view.take(index, wish, false) {
+                return Ok((index, token));
             }
         }
-        // Most endpoints are out for this request: look at each, from a random one on.
-        let start = self.rng.below(n);
-        let order = (start..n).chain(0..start);
-        order
-            .clone()
-            .find(|i| {
-                !skip(&candidates[*i as usize]) && candidates[*i as usize].endpoint.admit(now_ms)
-            })
-            .or_else(|| order.clone().find(|i| !excluded(&candidates[*i as usize])))
+        view.search(wish, self.rng.below(n))
     }
 
     #[inline]
     fn refresh(&mut self) {
-        if self.service.version() != self.version {
+        if self.view.service.version() != self.version {
             self.reload();
         }
     }
 
     #[cold]
     fn reload(&mut self) {
-        let (version, set) = self.service.load();
+        let service = Arc::clone(&self.view.service);
+        let (version, set) = service.load();
         self.version = version;
-        self.view = Rc::new(View(set));
+        self.view = Rc::new(View { service, set });
         self.restart();
     }
 
     fn restart(&mut self) {
-        if self.service.balance() == Balance::RoundRobin {
-            let weights: Vec<u32> = self.view.0.candidates().iter().map(|m| m.weight).collect();
+        if *self.view.service.balance() == Balance::RoundRobin {
+            let candidates = self.view.set.candidates();
+            let weights: Vec<u32> = candidates.iter().map(|m| m.weight).collect();
             self.rotation = SmoothRoundRobin::new_at_random(&weights, &mut self.rng);
         }
+    }
+}
+
+impl View {
+    /// Would this request rather go elsewhere?
+    #[inline]
+    fn skips(&self, member: &Member, wish: &Wish<'_>) -> bool {
+        let endpoint = &member.endpoint;
+        is_excluded(member, wish)
+            || endpoint.is_paused(wish.now_ms)
+            || endpoint.active() >= self.set.connections()
+            || (member.breaker.as_ref()).is_some_and(|breaker| breaker.is_refusing(wish.now_ms))
+    }
+
+    /// Takes a member for a request, if it will do. `patient`: there is no other, so pauses do not count.
+    #[inline]
+    fn take(&self, index: u32, wish: &Wish<'_>, patient: bool) -> Taken {
+        let member = self.set.member(index);
+        let endpoint = &member.endpoint;
+        if is_excluded(member, wish) {
+            return Taken::No(Unpicked::Tried);
+        }
+        if endpoint.active() >= self.set.connections() {
+            return Taken::No(Unpicked::Full);
+        }
+        if !endpoint.admit(wish.now_ms) && !patient {
+            return Taken::No(Unpicked::Tried);
+        }
+        match &member.breaker {
+            None => Taken::Yes(None),
+            Some(breaker) => match breaker.admit(wish.now_ms) {
+                Ok(token) => Taken::Yes(Some(token)),
+                Err(refused) => Taken::No(Unpicked::BreakerOpen {
+                    retry_after_ms: refused.retry_after_ms,
+                }),
+            },
+        }
+    }
+
+    /// Most endpoints are out for this request: look at each, from `start` on, then at those in reserve, and in the end
+    /// also at those that should rather be left alone.
+    #[cold]
+    fn search(&self, wish: &Wish<'_>, start: u32) -> Result<(u32, Option<Token>), Unpicked> {
+        let n = self.set.candidates().len() as u32;
+        let all = n + self.set.reserve().len() as u32;
+        let order = || (start..n).chain(0..start).chain(n..all);
+        let mut why = Unpicked::NoEndpoint;
+        for patient in [false, true] {
+            for index in order() {
+                match self.take(index, wish, patient) {
+                    Taken::Yes(token) => return Ok((index, token)),
+                    Taken::No(reason) => why = worse(why, reason),
+                }
+            }
+        }
+        Err(why)
+    }
+
+    /// Whether a bounded hash may give this member more.
+    #[inline]
+    fn has_room(&self, index: u32) -> bool {
+        let Some(factor) = self.set.bounded() else {
+            return true;
+        };
+        let member = self.set.member(index);
+        has_room(
+            member.endpoint.active(),
+            member.weight,
+            self.service.in_flight(),
+            self.set.total_weight(),
+            factor,
+        )
+    }
+}
+
+#[inline]
+fn is_excluded(member: &Member, wish: &Wish<'_>) -> bool {
+    !wish.exclude.is_empty() && wish.exclude.contains(&member.endpoint.id())
+}
+
+/// Of two reasons the one that tells more: limits and breakers pass, and waiting helps.
+fn worse(a: Unpicked, b: Unpicked) -> Unpicked {
+    match (a, b) {
+        (
+            Unpicked::BreakerOpen { retry_after_ms: a },
+            Unpicked::BreakerOpen { retry_after_ms: b },
+        ) => Unpicked::BreakerOpen {
+            retry_after_ms: a.min(b),
+        },
+        (Unpicked::Full, _) | (_, Unpicked::Full) => Unpicked::Full,
+        (open @ Unpicked::BreakerOpen { .. }, _) | (_, open @ Unpicked::BreakerOpen { .. }) => open,
+        _ => Unpicked::Tried,
     }
 }
 
 impl fmt::Debug for Picker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Picker")
-            .field("service", &self.service.name())
+            .field("service", &self.view.service.name())
             .field("version", &self.version)
-            .finish()
-    }
-}
-
-/// A chosen endpoint; the request counts as in flight there until this is dropped, however it ends.
-///
-/// It keeps the endpoint set that it was chosen from alive instead of counting references to the endpoint, which all
-/// workers would have to write to.
-pub struct Picked {
-    view: Rc<View>,
-    index: u32,
-}
-
-impl Picked {
-    /// The endpoint.
-    #[inline]
-    pub fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.view.0.candidates()[self.index as usize].endpoint
-    }
-}
-
-impl Deref for Picked {
-    type Target = Endpoint;
-
-    #[inline]
-    fn deref(&self) -> &Endpoint {
-        self.endpoint()
-    }
-}
-
-impl Drop for Picked {
-    #[inline]
-    fn drop(&mut self) {
-        self.endpoint().finish();
-    }
-}
-
-impl fmt::Debug for Picked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Picked")
-            .field(&self.endpoint().label())
             .finish()
     }
 }

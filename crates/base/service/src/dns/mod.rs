@@ -1,10 +1,11 @@
 //! Names that stand for endpoints.
 //!
 //! [`Resolve`] is where answers come from: [`DnsResolver`] in the binary, canned answers in tests. `Refresh` decides, purely,
-//! what an answer means and when to ask again. The loop between them is in `runner`.
+//! what an answer means and when to ask again. The loop between them is in `discovery`.
 
 mod refresh;
 mod resolver;
+mod retry;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -14,15 +15,50 @@ use std::time::Duration;
 pub(crate) use refresh::Refresh;
 pub use refresh::RefreshLimits;
 pub use resolver::{DnsResolver, DnsResolverError};
+pub(crate) use retry::Retry;
 
 /// Where the addresses of names come from.
 pub trait Resolve: Send + Sync + 'static {
     /// Looks up the addresses of `host`, of both families. May take its time: callers set a deadline.
     fn resolve<'a>(&'a self, host: &'a str) -> ResolveFuture<'a>;
+
+    /// Looks up the SRV records of `name`. As [`resolve`](Self::resolve), it may take its time.
+    fn resolve_srv<'a>(&'a self, name: &'a str) -> SrvFuture<'a> {
+        let _ = name;
+        Box::pin(std::future::ready(Err(ResolveError::Failed(
+            "SRV records cannot be looked up here".to_owned(),
+        ))))
+    }
 }
 
 /// What [`Resolve::resolve`] returns.
 pub type ResolveFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// What [`Resolve::resolve_srv`] returns.
+pub type SrvFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<SrvRecords, ResolveError>> + Send + 'a>>;
+
+/// SRV records (RFC 2782); none if the name exists without any.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SrvRecords {
+    /// The records.
+    pub records: Vec<Srv>,
+    /// For how long they hold.
+    pub ttl: Duration,
+}
+
+/// One SRV record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Srv {
+    /// The lowest comes first.
+    pub priority: u16,
+    /// The share among those of one priority.
+    pub weight: u16,
+    /// The host; `.` says that the service is not to be had.
+    pub target: String,
+    /// The port.
+    pub port: u16,
+}
 
 /// The answers for the two address families. They are separate questions to a name server, and either may fail alone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::retry::Retry;
 use super::{Answer, Records, ResolveError};
 use crate::rng::Rng;
 
@@ -48,7 +49,7 @@ const MAX_ADDRESSES: usize = 1024;
 pub(crate) struct Refresh {
     v4: Vec<IpAddr>,
     v6: Vec<IpAddr>,
-    failures: u32,
+    retry: Retry,
 }
 
 /// What to do after an answer.
@@ -69,7 +70,7 @@ impl Refresh {
         Self {
             v4: sorted(v4),
             v6: sorted(v6),
-            failures: 0,
+            retry: Retry::default(),
         }
     }
 
@@ -80,7 +81,7 @@ impl Refresh {
 
     /// Failures in a row.
     pub(crate) fn failures(&self) -> u32 {
-        self.failures
+        self.retry.failures()
     }
 
     /// Takes an answer in.
@@ -119,21 +120,14 @@ impl Refresh {
                 *known = addresses;
             }
         }
-        let delay = if error.is_some() {
-            self.failures = self.failures.saturating_add(1);
-            let doublings = (self.failures - 1).min(16);
-            limits
-                .first_retry
-                .saturating_mul(1 << doublings)
-                .min(limits.max_retry)
-        } else {
-            self.failures = 0;
-            ttl.max(limits.min_ttl)
+        let delay = match error {
+            Some(_) => self.retry.failed(limits, rng),
+            None => self.retry.answered(ttl, limits, rng),
         };
         Step {
             changed,
             error,
-            delay: rng.jitter(delay.mul_f64(1.05), 4).max(delay),
+            delay,
         }
     }
 }

@@ -11,13 +11,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Hosts, ResolverBuilder, TokioResolver};
 
-use super::{Answer, Records, Resolve, ResolveError, ResolveFuture};
+use super::{Answer, Records, Resolve, ResolveError, ResolveFuture, Srv, SrvFuture, SrvRecords};
 
 /// Hosts file entries have no TTL; looking again is cheap.
 const HOSTS_TTL: Duration = Duration::from_secs(5);
@@ -138,6 +139,31 @@ impl DnsResolver {
         Answer { v4, v6 }
     }
 
+    async fn lookup_srv(&self, name: &str) -> Result<SrvRecords, ResolveError> {
+        let failed = |why: String| ResolveError::Failed(why);
+        let name = Name::from_utf8(name).map_err(|_| failed("not a name".to_owned()))?;
+        let client = self.client().map_err(|e| failed(e.to_string()))?;
+        let Some(lookup) = lookup(&client, name, RecordType::SRV).await? else {
+            return Ok(SrvRecords::default());
+        };
+        let records = lookup
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(srv) => Some(Srv {
+                    priority: srv.priority,
+                    weight: srv.weight,
+                    target: srv.target.to_utf8(),
+                    port: srv.port,
+                }),
+                _ => None,
+            });
+        Ok(SrvRecords {
+            records: records.collect(),
+            ttl: ttl(&lookup),
+        })
+    }
+
     /// The hosts file's answer, if it names the host in either family.
     fn hosts_answer(&self, name: &Name) -> Option<Answer> {
         let mut cached = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,6 +226,10 @@ impl Resolve for DnsResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> ResolveFuture<'a> {
         Box::pin(self.lookup(host))
     }
+
+    fn resolve_srv<'a>(&'a self, name: &'a str) -> SrvFuture<'a> {
+        Box::pin(self.lookup_srv(name))
+    }
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
@@ -227,31 +257,43 @@ fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioReso
     builder.build()
 }
 
-/// One question. A name without records of this type is an empty answer, not an error.
+/// The addresses of one family. A name without any is an empty answer, not an error.
 async fn ask(
     client: &TokioResolver,
     name: Name,
     kind: RecordType,
 ) -> Result<Records, ResolveError> {
+    let Some(lookup) = lookup(client, name, kind).await? else {
+        return Ok(Records::default());
+    };
+    let addresses = lookup.answers().iter();
+    Ok(Records {
+        addresses: addresses.filter_map(|r| r.data.ip_addr()).collect(),
+        ttl: ttl(&lookup),
+    })
+}
+
+/// One question. `None` for a name that has no records of this type.
+async fn lookup(
+    client: &TokioResolver,
+    name: Name,
+    kind: RecordType,
+) -> Result<Option<Lookup>, ResolveError> {
     match client.lookup(name, kind).await {
-        Ok(lookup) => {
-            let addresses = lookup
-                .answers()
-                .iter()
-                .filter_map(|r| r.data.ip_addr())
-                .collect();
-            let ttl = lookup
-                .valid_until()
-                .saturating_duration_since(Instant::now());
-            Ok(Records { addresses, ttl })
-        }
+        Ok(lookup) => Ok(Some(lookup)),
         Err(NetError::Dns(DnsError::NoRecordsFound(none)))
             if none.response_code == ResponseCode::NoError =>
         {
-            Ok(Records::default())
+            Ok(None)
         }
         Err(e) if e.is_nx_domain() => Err(ResolveError::NoSuchName),
         Err(NetError::Timeout) => Err(ResolveError::Timeout),
         Err(e) => Err(ResolveError::Failed(e.to_string())),
     }
+}
+
+fn ttl(lookup: &Lookup) -> Duration {
+    lookup
+        .valid_until()
+        .saturating_duration_since(Instant::now())
 }

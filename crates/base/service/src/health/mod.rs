@@ -1,6 +1,7 @@
 //! Active health checks: what is asked ([`HealthSpec`]), how it is asked (`probe`), what the answers mean
 //! ([`HealthTracker`]).
 
+mod grpc;
 mod probe;
 mod spec;
 mod tracker;

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::grpc::GrpcQuestion;
 use super::spec::{CheckKind, HealthSpec, HttpCheck, StatusRanges};
 use crate::runner::AbortOnDrop;
 
@@ -36,6 +37,7 @@ pub(crate) struct Probe {
 enum Question {
     Tcp,
     Http(Box<HttpQuestion>),
+    Grpc(GrpcQuestion),
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl Probe {
         }
         let question = match &spec.kind {
             CheckKind::Tcp => Question::Tcp,
+            CheckKind::Grpc { service } => Question::Grpc(GrpcQuestion::new(service)),
             CheckKind::Http(check) => Question::Http(Box::new(HttpQuestion::compile(check)?)),
         };
         Ok(Self {
@@ -72,6 +75,7 @@ impl Probe {
             match &self.question {
                 Question::Tcp => Ok(()),
                 Question::Http(http) => http.ask(stream, label).await,
+                Question::Grpc(grpc) => grpc.ask(stream, label).await,
             }
         };
         match timeout(self.timeout, asked).await {

@@ -28,6 +28,11 @@ pub enum CheckKind {
     Tcp,
     /// Does it answer a GET as expected?
     Http(HttpCheck),
+    /// Does its gRPC health service say that it is serving?
+    Grpc {
+        /// The service that is asked about; empty for the server as a whole.
+        service: String,
+    },
 }
 
 /// A GET and the answer that it should have.

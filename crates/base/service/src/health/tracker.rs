@@ -17,6 +17,8 @@ pub enum Health {
     Healthy,
     /// Checks fail.
     Unhealthy,
+    /// Requests failed: left alone for a while.
+    Ejected,
     /// Taken out by hand: gets no new requests, finishes what it has.
     Draining,
 }
@@ -33,6 +35,7 @@ impl Health {
             Self::Unknown => "unknown",
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
             Self::Draining => "draining",
         }
     }

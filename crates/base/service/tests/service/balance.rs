@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use weir_service::{Balance, EndpointId, Picked, Picker, Rng, Service};
+use weir_service::{Balance, EndpointId, Picked, Picker, Rng, Service, Wish};
 
 use crate::support::loopback;
 
@@ -40,7 +40,7 @@ fn position(picked: &Picked) -> usize {
 fn counts(picker: &mut Picker, n: usize, picks: u32, now_ms: impl Fn(u32) -> u64) -> Vec<u32> {
     let mut counts = vec![0; n];
     for i in 0..picks {
-        counts[position(&picker.pick(now_ms(i), &[]).unwrap())] += 1;
+        counts[position(&picker.pick(&Wish::at(now_ms(i))).unwrap())] += 1;
     }
     counts
 }
@@ -55,7 +55,7 @@ fn round_robin_is_the_smooth_sequence_from_some_start() {
     for seed in 0..20 {
         let mut picker = Picker::new(service(Balance::RoundRobin, &[5, 1, 1]), seed);
         let letters: String = (0..14)
-            .map(|_| ["a", "b", "c"][position(&picker.pick(0, &[]).unwrap())])
+            .map(|_| ["a", "b", "c"][position(&picker.pick(&Wish::at(0)).unwrap())])
             .collect();
         assert!("aabacaaaabacaaaabacaa".contains(&letters), "{letters}");
     }
@@ -67,7 +67,7 @@ fn workers_start_in_different_places() {
     let mut firsts = [0u32; 10];
     for seed in 0..1000 {
         let mut picker = Picker::new(Arc::clone(&service), seed);
-        firsts[position(&picker.pick(0, &[]).unwrap())] += 1;
+        firsts[position(&picker.pick(&Wish::at(0)).unwrap())] += 1;
     }
     assert!(firsts.iter().all(|f| f.abs_diff(100) < 50), "{firsts:?}");
 }
@@ -115,8 +115,10 @@ fn p2c_follows_weights() {
 fn held_requests_spread_evenly() {
     for (balance, gap) in [(Balance::P2c, 4), (Balance::LeastConnections, 2)] {
         for n in [10u32, 100, 1000] {
-            let mut picker = Picker::new(service(balance, &vec![1; n as usize]), 1);
-            let held: Vec<Picked> = (0..n * 20).filter_map(|_| picker.pick(0, &[])).collect();
+            let mut picker = Picker::new(service(balance.clone(), &vec![1; n as usize]), 1);
+            let held: Vec<Picked> = (0..n * 20)
+                .filter_map(|_| picker.pick(&Wish::at(0)).ok())
+                .collect();
             let most = held.iter().map(|p| p.active()).max().unwrap();
             assert!(most <= 20 + gap, "{balance} {n}: {most}");
         }
@@ -126,7 +128,9 @@ fn held_requests_spread_evenly() {
 #[test]
 fn least_connections_by_weight() {
     let mut picker = Picker::new(service(Balance::LeastConnections, &[3, 2, 1]), 1);
-    let held: Vec<Picked> = (0..600).filter_map(|_| picker.pick(0, &[])).collect();
+    let held: Vec<Picked> = (0..600)
+        .filter_map(|_| picker.pick(&Wish::at(0)).ok())
+        .collect();
     let mut counts = [0u32; 3];
     held.iter().for_each(|p| counts[position(p)] += 1);
     assert_eq!(counts, [300, 200, 100]);
@@ -137,7 +141,7 @@ fn least_connections_rotates_ties_and_avoids_the_slow() {
     let mut picker = Picker::new(service(Balance::LeastConnections, &[1; 10]), 1);
     assert_eq!(counts(&mut picker, 10, 1000, |_| 0), [100; 10]);
     let slow: Vec<Picked> = (0..10)
-        .map(|_| picker.pick(0, &[]).unwrap())
+        .map(|_| picker.pick(&Wish::at(0)).unwrap())
         .filter(|p| position(p) == 4)
         .collect();
     assert_eq!(slow.len(), 1);
@@ -149,12 +153,15 @@ fn least_connections_rotates_ties_and_avoids_the_slow() {
 fn excluded_endpoints_are_not_picked() {
     for balance in ALL {
         for n in [1, 2, 3, 50] {
-            let service = service(balance, &(1..=n).collect::<Vec<_>>());
+            let service = service(balance.clone(), &(1..=n).collect::<Vec<_>>());
             let ids = ids(&service);
             let mut picker = Picker::new(service, 1);
             let mut tried = Vec::new();
             // Retries until nobody is left reach everybody exactly once.
-            while let Some(picked) = picker.pick(0, &tried) {
+            while let Ok(picked) = picker.pick(&Wish {
+                exclude: &tried,
+                ..Wish::at(0)
+            }) {
                 assert!(!tried.contains(&picked.id()), "{balance} {n}");
                 tried.push(picked.id());
             }
@@ -167,14 +174,18 @@ fn excluded_endpoints_are_not_picked() {
 #[test]
 fn an_empty_service_gives_nothing() {
     for balance in ALL {
-        assert!(Picker::new(service(balance, &[]), 1).pick(0, &[]).is_none());
+        assert!(
+            Picker::new(service(balance.clone(), &[]), 1)
+                .pick(&Wish::at(0))
+                .is_err()
+        );
     }
 }
 
 #[test]
 fn endpoints_that_refuse_connections_are_avoided_then_probed() {
     for balance in ALL {
-        let service = service(balance, &[1, 1, 1]);
+        let service = service(balance.clone(), &[1, 1, 1]);
         let mut picker = Picker::new(Arc::clone(&service), 1);
         let dead = Arc::clone(&service.endpoints().all()[1].endpoint);
         dead.connect_failed(1_000);
@@ -192,14 +203,14 @@ fn endpoints_that_refuse_connections_are_avoided_then_probed() {
 fn if_all_refuse_connections_they_are_tried_anyway() {
     for balance in ALL {
         for n in [1, 2, 5] {
-            let service = service(balance, &vec![1; n]);
+            let service = service(balance.clone(), &vec![1; n]);
             service
                 .endpoints()
                 .all()
                 .iter()
                 .for_each(|m| m.endpoint.connect_failed(1_000));
             assert!(
-                Picker::new(service, 1).pick(1_500, &[]).is_some(),
+                Picker::new(service, 1).pick(&Wish::at(1_500)).is_ok(),
                 "{balance} {n}"
             );
         }
@@ -210,14 +221,14 @@ fn if_all_refuse_connections_they_are_tried_anyway() {
 #[test]
 fn workers_balance_together() {
     for balance in ALL {
-        let service = service(balance, &[1; 20]);
+        let service = service(balance.clone(), &[1; 20]);
         let mut workers: Vec<_> = (0..4)
             .map(|seed| (Picker::new(Arc::clone(&service), seed), Vec::new()))
             .collect();
         let (mut rng, mut counts) = (Rng::new(9), vec![0u32; 20]);
         for i in 0..80_000 {
             let (picker, held) = &mut workers[i % 4];
-            let picked = picker.pick(i as u64 / 10, &[]).unwrap();
+            let picked = picker.pick(&Wish::at(i as u64 / 10)).unwrap();
             counts[position(&picked)] += 1;
             held.push(picked);
             if held.len() > 30 {
@@ -236,7 +247,7 @@ fn workers_balance_together() {
 #[test]
 fn threads_leave_nothing_behind() {
     for balance in ALL {
-        let service = service(balance, &[1; 20]);
+        let service = service(balance.clone(), &[1; 20]);
         std::thread::scope(|scope| {
             for seed in 0..4 {
                 let service = Arc::clone(&service);
@@ -244,7 +255,7 @@ fn threads_leave_nothing_behind() {
                     let mut picker = Picker::new(service, seed);
                     let mut held = Vec::new();
                     for i in 0..20_000 {
-                        held.extend(picker.pick(i / 10, &[]));
+                        held.extend(picker.pick(&Wish::at(i / 10)));
                         if held.len() > 30 {
                             held.swap_remove(i as usize % 30);
                         }
@@ -270,12 +281,12 @@ proptest! {
         balance in 0usize..4, weights in prop::collection::vec(1u32..10, 1..8),
         ops in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..300),
     ) {
-        let service = service(ALL[balance], &weights);
+        let service = service(ALL[balance].clone(), &weights);
         let mut pickers = [Picker::new(Arc::clone(&service), 1), Picker::new(Arc::clone(&service), 2)];
         let mut held: Vec<Picked> = Vec::new();
         for (pick, index) in ops {
             if pick || held.is_empty() {
-                held.extend(pickers[index.index(2)].pick(0, &[]));
+                held.extend(pickers[index.index(2)].pick(&Wish::at(0)));
             } else {
                 held.swap_remove(index.index(held.len()));
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use weir_service::{DnsResolver, Event, Picker, Resolve, ResolveError};
+use weir_service::{DnsResolver, Event, Picker, Resolve, ResolveError, Wish};
 
 use crate::support::{FakeDns, House, addresses, spec};
 
@@ -31,7 +31,7 @@ async fn names_are_asked_again_when_their_ttl_ends() {
     );
     let first = Arc::clone(&service.endpoints().all()[0].endpoint);
     let mut picker = Picker::new(Arc::clone(service), 1);
-    let held = picker.pick(0, &[]).unwrap();
+    let held = picker.pick(&Wish::at(0)).unwrap();
 
     house.dns.set("app", &["10.0.0.3", "10.0.0.1"], 30);
     let Event::EndpointsChanged {
@@ -51,7 +51,14 @@ async fn names_are_asked_again_when_their_ttl_ends() {
     );
     assert_eq!(picker.endpoints().all().len(), 2);
     let ports: Vec<_> = (0..2)
-        .map(|_| picker.pick(0, &[]).unwrap().address().ip().to_string())
+        .map(|_| {
+            picker
+                .pick(&Wish::at(0))
+                .unwrap()
+                .address()
+                .ip()
+                .to_string()
+        })
         .collect();
     assert!(
         ports.contains(&"10.0.0.3".to_owned()),

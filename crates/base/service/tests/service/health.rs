@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use weir_service::{CheckKind, Event, Health, HttpCheck, Picker, ServiceSpec};
+use weir_service::{CheckKind, Event, Health, HttpCheck, Picker, ServiceSpec, Wish};
 
 use crate::support::{House, checked, spec};
 
@@ -119,20 +119,20 @@ async fn http_checks_follow_the_answers() {
         reason(house.event(became(Health::Unhealthy)).await),
         "status 503, expected 200-399"
     );
-    let status = service.snapshot();
+    let status = service.snapshot(0);
     assert_eq!(status.endpoints[0].state, Health::Unhealthy);
     assert!(
         status.panic && status.endpoints[0].reason.is_some() && status.endpoints[0].since_ms > 0
     );
     let mut picker = Picker::new(Arc::clone(service), 1);
     assert!(
-        picker.pick(0, &[]).is_some(),
+        picker.pick(&Wish::at(0)).is_ok(),
         "the last one is never taken out"
     );
 
     server.reply(&reply(204, ""));
     house.event(became(Health::Healthy)).await;
-    assert!(!service.snapshot().panic);
+    assert!(!service.snapshot(0).panic);
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn traffic_follows_health() {
     let mut picker = Picker::new(Arc::clone(service), 1);
     let mut share = |address| {
         (0..100)
-            .filter(|_| picker.pick(0, &[]).unwrap().address() == address)
+            .filter(|_| picker.pick(&Wish::at(0)).unwrap().address() == address)
             .count()
     };
     assert_eq!(share(bad.address), 50);
@@ -182,7 +182,7 @@ async fn traffic_follows_health() {
     assert_eq!(share(bad.address), 50);
     assert_eq!(house.services.set_draining("s", &targets[1], true), 1);
     assert_eq!(share(bad.address), 0);
-    assert_eq!(service.snapshot().endpoints[1].state, Health::Draining);
+    assert_eq!(service.snapshot(0).endpoints[1].state, Health::Draining);
     assert_eq!(house.services.set_draining("s", &targets[1], false), 1);
     assert_eq!(share(bad.address), 50);
 }

@@ -4,4 +4,5 @@ mod balance;
 mod dns;
 mod health;
 mod reload;
+mod srv;
 mod support;

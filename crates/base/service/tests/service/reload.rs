@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use weir_service::{Balance, CheckKind, Event, Health, HttpCheck, Picker, Service, ServiceSpec};
+use weir_service::{
+    Balance, CheckKind, Event, Health, HttpCheck, Picker, Service, ServiceSpec, Wish,
+};
 
 use crate::support::{House, addresses, checked, spec};
 
@@ -32,7 +34,7 @@ async fn unchanged_services_stay_the_same() {
         ids(&after["b"]),
         "with the same endpoints"
     );
-    assert_eq!(after["b"].balance(), Balance::P2c);
+    assert_eq!(*after["b"].balance(), Balance::P2c);
 }
 
 #[tokio::test]
@@ -42,7 +44,10 @@ async fn endpoints_that_stay_keep_their_counters() {
         .apply(&[spec("s", &["10.0.0.1:80", "10.0.0.2:80"])])
         .await;
     let mut picker = Picker::new(Arc::clone(&before["s"]), 1);
-    let held = [picker.pick(0, &[]).unwrap(), picker.pick(0, &[]).unwrap()];
+    let held = [
+        picker.pick(&Wish::at(0)).unwrap(),
+        picker.pick(&Wish::at(0)).unwrap(),
+    ];
     let mut next = spec("s", &["10.0.0.3:80", "10.0.0.2:80"]);
     next.endpoints[1].weight = 5;
     let after = house.apply(&[next]).await;
@@ -85,7 +90,7 @@ async fn health_is_carried_over_unless_the_check_changed() {
     }
     let states = |services: &std::collections::HashMap<String, Arc<Service>>| -> Vec<Health> {
         services["s"]
-            .snapshot()
+            .snapshot(0)
             .endpoints
             .iter()
             .map(|e| e.state)

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use weir_service::{
     Answer, Balance, CheckKind, EndpointSpec, Event, HealthSpec, Options, Records, Resolve,
-    ResolveError, ResolveFuture, Service, ServiceSpec, Services,
+    ResolveError, ResolveFuture, Service, ServiceSpec, Services, Srv, SrvFuture, SrvRecords,
 };
 
 /// `None` fails; else addresses and TTL.
@@ -19,6 +19,7 @@ type Canned = Option<(Vec<String>, u64)>;
 #[derive(Default)]
 pub(crate) struct FakeDns {
     answers: Mutex<HashMap<String, Canned>>,
+    srv: Mutex<HashMap<String, Result<SrvRecords, ResolveError>>>,
     queries: Mutex<Vec<(String, Instant)>>,
 }
 
@@ -33,6 +34,24 @@ impl FakeDns {
 
     pub(crate) fn fail(&self, host: &str) {
         self.answers.lock().unwrap().insert(host.into(), None);
+    }
+
+    /// SRV records: priority, weight, port and target; `None` fails.
+    pub(crate) fn set_srv(&self, name: &str, records: Option<&[(u16, u16, u16, &str)]>, ttl: u64) {
+        let record = |(priority, weight, port, target): &(u16, u16, u16, &str)| Srv {
+            priority: *priority,
+            weight: *weight,
+            target: (*target).to_owned(),
+            port: *port,
+        };
+        let answer = match records {
+            Some(records) => Ok(SrvRecords {
+                records: records.iter().map(record).collect(),
+                ttl: Duration::from_secs(ttl),
+            }),
+            None => Err(ResolveError::Failed("SERVFAIL".into())),
+        };
+        self.srv.lock().unwrap().insert(name.into(), answer);
     }
 
     /// When `host` was asked for.
@@ -74,6 +93,19 @@ impl Resolve for FakeDns {
                 v6: Ok(Records::default()),
             }
         })
+    }
+
+    fn resolve_srv<'a>(&'a self, name: &'a str) -> SrvFuture<'a> {
+        Box::pin(self.answer_srv(name))
+    }
+}
+
+impl FakeDns {
+    async fn answer_srv(&self, name: &str) -> Result<SrvRecords, ResolveError> {
+        let now = Instant::now();
+        self.queries.lock().unwrap().push((name.to_owned(), now));
+        let answer = self.srv.lock().unwrap().get(name).cloned();
+        answer.unwrap_or(Err(ResolveError::NoSuchName))
     }
 }
 
@@ -151,6 +183,7 @@ pub(crate) fn spec(name: &str, targets: &[&str]) -> ServiceSpec {
             .map(|t| EndpointSpec::from(t.parse::<weir_service::Target>().unwrap()))
             .collect(),
         balance: Balance::RoundRobin,
+        policy: weir_service::Policy::default(),
         health: None,
     }
 }

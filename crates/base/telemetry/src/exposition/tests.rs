@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::families;
+use crate::levels::ServiceLevel;
 use crate::sets::Refusal;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,7 +186,19 @@ fn every_family_is_shown_as_documented() {
     route.on(0).requests.count(200);
     route.on(0).duration.record(Duration::from_millis(3));
     route.on(0).failures.count(Reason::NoRoute);
+    route.on(0).mirrored.count(crate::sets::Mirrored::Dropped);
     service.on(1).first_byte.record(Duration::from_millis(2));
+    let name = Arc::from("s");
+    for (level, endpoint) in [
+        (ServiceLevel::InFlight, ""),
+        (ServiceLevel::Pending, ""),
+        (ServiceLevel::Limit, ""),
+        (ServiceLevel::Breaker, ""),
+        (ServiceLevel::EndpointEjected, "e"),
+        (ServiceLevel::EndpointBreaker, "e"),
+    ] {
+        registry.set_level(level, &name, endpoint, 1);
+    }
     endpoint.on(1).requests.count(500);
     endpoint.set_healthy(true);
     registry.workers().on(0).busy_for(Duration::from_secs(1));

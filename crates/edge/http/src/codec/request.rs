@@ -68,6 +68,33 @@ impl RequestHead {
         Ok(Parsed::Complete(len))
     }
 
+    /// Makes the accessors show what is known of a head that was refused, or never complete: for the log, and for
+    /// nothing else. That is its whole lines, and of a request line that broke a rule what stands where the method and
+    /// the target should. `input` is what [`Self::parse`] saw last.
+    pub fn salvage(&mut self, input: &[u8]) {
+        let whole = self.section.line_start.min(input.len());
+        if whole > 0 {
+            self.section.fields.adopt(&input[..whole]);
+            self.authority = self
+                .line
+                .authority
+                .or(self.section.facts.host)
+                .unwrap_or_default();
+            return;
+        }
+        let start = if input.starts_with(b"\r\n") { 2 } else { 0 };
+        let line = &input[start..];
+        let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
+        self.line = request_line::salvage(&line[..end], start);
+        self.section.fields.adopt(&input[..start + end]);
+    }
+
+    /// Whether the request line was understood.
+    #[must_use]
+    pub const fn has_line(&self) -> bool {
+        self.section.line_start > 0
+    }
+
     /// Whether the request line is complete.
     fn parse_request_line(
         &mut self,

@@ -124,6 +124,28 @@ pub(super) fn parse(line: &[u8], at: usize, max_target: usize) -> Result<Request
     })
 }
 
+/// What stands in the places of the method and the target, of a line that is no request line or not whole. Nothing of
+/// it is checked but that a method leads.
+pub(super) fn salvage(line: &[u8], at: usize) -> RequestLine {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let method_len = line
+        .iter()
+        .position(|&byte| !TOKEN[usize::from(byte)])
+        .unwrap_or(line.len());
+    let Some(rest) = line[method_len..].strip_prefix(b" ") else {
+        return RequestLine::NONE;
+    };
+    if method_len > MAX_METHOD {
+        return RequestLine::NONE;
+    }
+    let target_len = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+    RequestLine {
+        method_span: Span::new(at, method_len),
+        target: Span::new(at + method_len + 1, target_len),
+        ..RequestLine::NONE
+    }
+}
+
 /// Splits the line, without its line end.
 fn split(line: &[u8], at: usize, max_target: usize) -> Result<RequestLine, HeadError> {
     let method_len = line

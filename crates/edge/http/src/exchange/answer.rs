@@ -99,7 +99,8 @@ pub(crate) fn answer(
         encode::field(stage, b"Allow", allow);
     }
     if answer.status == 503 {
-        encode::field(stage, b"Retry-After", b"1");
+        let seconds = u64::from(exchange.retry_after.max(1));
+        encode::number_field(stage, b"Retry-After", seconds);
     }
     finish_head(local, stage, version, body.len() as u64, keep);
     if !head_only {

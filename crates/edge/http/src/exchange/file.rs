@@ -31,14 +31,12 @@ pub(super) async fn run(
     let found = resolve(local, exchange, plan, below).await;
     if found.status >= 400 && found.status != 412 && found.status != 416 {
         exchange.detail = found.detail;
-        let refusal = Answer::new(found.status, reason_of(found.status));
+        let refusal = Answer::new(found.status, found.reason.unwrap_or(Reason::FileFailed));
         let allow = (found.status == 405).then_some(&b"GET, HEAD"[..]);
         return reply::error(local, client, exchange, listener, refusal, allow).await;
     }
     exchange.status = found.status;
-    if found.status >= 400 {
-        exchange.reason = Some(reason_of(found.status));
-    }
+    exchange.reason = found.reason;
     let keep = reply::may_keep(local, client, exchange, listener);
     let version = client.version;
     let stage = client.wire.stage();
@@ -126,18 +124,6 @@ fn only(fields: &Fields, id: FieldId) -> Option<&[u8]> {
     let mut lines = fields.all(id);
     let first = lines.next()?;
     lines.next().is_none().then_some(first)
-}
-
-const fn reason_of(status: u16) -> Reason {
-    match status {
-        400 => Reason::BadRequest,
-        403 => Reason::FileForbidden,
-        404 => Reason::FileNotFound,
-        405 => Reason::MethodNotAllowed,
-        412 => Reason::PreconditionFailed,
-        416 => Reason::RangeNotSatisfiable,
-        _ => Reason::FileFailed,
-    }
 }
 
 /// Why a file did not go out whole.

@@ -2,10 +2,16 @@
 
 use weir_telemetry::TraceParent;
 
-use super::state::Exchange;
+use weir_net::now;
+
+use super::{
+    aim::{self, Stays},
+    state::Exchange,
+};
 use crate::{
-    codec::{BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, encode},
-    local::Local,
+    codec::{BodyLength, FieldId, Fields, Method, RequestHead, ResponseHead, Version, encode},
+    cookie,
+    local::{Local, LocalPlan},
     plan::{AddressText, ListenerPlan},
     server::Client,
 };
@@ -75,6 +81,10 @@ pub(crate) fn hops_left(request: &RequestHead) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
+/// The field that marks a copy, so that a service can tell it from what users wait for. Like the forwarding fields it is
+/// worth as much as its sender: that of an untrusted client is not passed on.
+pub(crate) const MIRROR: &[u8] = b"X-Weir-Mirror";
+
 /// Writes the head of the request as the endpoint gets it.
 pub(crate) fn request_head(
     out: &mut Vec<u8>,
@@ -83,7 +93,34 @@ pub(crate) fn request_head(
     listener: &ListenerPlan,
     target: Target<'_>,
 ) {
+    head_of(out, exchange, client, listener, target, None);
+}
+
+/// Writes the head of a copy of the request, with a body of `length` bytes.
+pub(crate) fn mirrored_head(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    client: &Client,
+    listener: &ListenerPlan,
+    target: Target<'_>,
+    length: usize,
+) {
+    head_of(out, exchange, client, listener, target, Some(length));
+}
+
+fn head_of(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    client: &Client,
+    listener: &ListenerPlan,
+    target: Target<'_>,
+    copy: Option<usize>,
+) {
+    let plan = client.plan();
     let new_trace = exchange.trace.as_ref().filter(|_| exchange.trace_made);
+    let field = exchange
+        .route
+        .and_then(|route| plan.route(route).deadline.as_ref());
     let outgoing = Outgoing {
         request: &exchange.request,
         address: &client.address,
@@ -91,6 +128,16 @@ pub(crate) fn request_head(
         request_id: exchange.request_id(),
         traced: exchange.trace.is_some() && !exchange.trace_made,
         new_trace: new_trace.map(|trace| &trace.as_bytes()[..]),
+        stays: Stays::in_exchange(plan, exchange),
+        deadline: field.map(|field| {
+            let left = match copy {
+                // Nobody waits for a copy.
+                Some(_) => None,
+                None => aim::millis_left(exchange.deadline, now()),
+            };
+            (&*field.name, left)
+        }),
+        copy,
     };
     write_request_head(out, &outgoing, listener, target);
 }
@@ -108,6 +155,12 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) traced: bool,
     /// The one that Weir began instead.
     pub(crate) new_trace: Option<&'a [u8]>,
+    /// Cookies that are between the client and Weir.
+    pub(crate) stays: Stays<'a>,
+    /// The field in which deadlines travel, and the milliseconds that are left, if there is a deadline.
+    pub(crate) deadline: Option<(&'a [u8], Option<u64>)>,
+    /// The length of the body, if this is a copy.
+    pub(crate) copy: Option<usize>,
 }
 
 /// As [`request_head`], for anyone who knows the parts.
@@ -135,8 +188,15 @@ pub(crate) fn write_request_head(
 
     let mut drop = listener.forwarding.replaced;
     let expects = request.expects_continue() && request.version() == Version::H11;
-    if !expects {
+    if !expects || outgoing.copy.is_some() {
         drop = drop.with(FieldId::Expect);
+    }
+    if outgoing.copy.is_some() {
+        // The whole body is there, so it is sent with its length; trailers are not kept.
+        drop = drop.with(FieldId::ContentLength).with(FieldId::Trailer);
+    }
+    if !outgoing.stays.is_empty() {
+        drop = drop.with(FieldId::Cookie);
     }
     if !outgoing.traced {
         // W3C Trace Context, 3.3: without a valid traceparent, tracestate says nothing.
@@ -148,12 +208,32 @@ pub(crate) fn write_request_head(
         encode::number_field(out, b"Max-Forwards", hops.saturating_sub(1));
     }
     let fields = request.fields();
-    fields.write_forwarded(out, |field| !drop.has(field.id()));
+    let own = |name: &[u8]| {
+        (!outgoing.trusted || outgoing.copy.is_some()) && name.eq_ignore_ascii_case(MIRROR)
+            || outgoing
+                .deadline
+                .is_some_and(|(field, _)| name.eq_ignore_ascii_case(field))
+    };
+    fields.write_forwarded(out, |field| {
+        let id = field.id();
+        !(drop.has(id) || id == FieldId::Other && own(fields.name(field)))
+    });
+    if !outgoing.stays.is_empty() {
+        write_other_cookies(out, fields, outgoing.stays);
+    }
+    if let Some((name, Some(left))) = outgoing.deadline {
+        encode::number_field(out, name, left);
+    }
 
-    match request.body() {
-        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        // Written by the copy above. A length of zero that was absent stays absent.
-        BodyLength::Length(_) | BodyLength::None | BodyLength::UntilClose => {}
+    match (outgoing.copy, request.body()) {
+        (Some(_), BodyLength::None) => {}
+        (Some(length), _) => encode::number_field(out, b"Content-Length", length as u64),
+        (None, BodyLength::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        // Written with the fields above. A length of zero that was absent stays absent.
+        (None, BodyLength::Length(_) | BodyLength::None | BodyLength::UntilClose) => {}
+    }
+    if outgoing.copy.is_some() {
+        encode::field(out, MIRROR, b"1");
     }
     listener
         .forwarding
@@ -170,13 +250,24 @@ pub(crate) fn write_request_head(
             Version::H11 => b"Via: 1.1 weir\r\n",
         });
     }
-    if let Some(upgrade) = upgrade(request) {
+    if outgoing.copy.is_some() {
+        // Nobody is there to read trailers or to speak another protocol.
+    } else if let Some(upgrade) = upgrade(request) {
         out.extend_from_slice(b"Connection: upgrade\r\n");
         encode::field(out, b"Upgrade", upgrade);
     } else if request.te_trailers() {
         out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the cookies that are not between the client and Weir.
+fn write_other_cookies(out: &mut Vec<u8>, fields: &Fields, stays: Stays<'_>) {
+    let mut names: [&[u8]; 2] = [b"", b""];
+    for (name, sticky) in names.iter_mut().zip(stays.each()) {
+        *name = sticky.name();
+    }
+    cookie::write_without(out, fields, &names);
 }
 
 /// What the request line says.
@@ -207,18 +298,17 @@ pub(crate) enum Delimited {
 pub(crate) fn response_head(
     out: &mut Vec<u8>,
     local: &Local,
-    response: &ResponseHead,
+    plan: &LocalPlan,
+    exchange: &Exchange,
     version: Version,
     delimited: Delimited,
     keep: bool,
 ) {
+    let response = &exchange.response;
     encode::status_line(out, response.status(), response.reason());
     let fields = response.fields();
     // RFC 9110, 8.6: no Content-Length in 1xx and 204.
-    let no_length = response.status() == 204;
-    fields.write_forwarded(out, |field| {
-        !(no_length && field.id() == FieldId::ContentLength)
-    });
+    write_answer_fields(out, plan, exchange, response.status() == 204);
     if fields.first(FieldId::Date).is_none() {
         // RFC 9110, 6.6.1: whoever forwards a response without Date adds it.
         local.write_date(out);
@@ -228,6 +318,22 @@ pub(crate) fn response_head(
     }
     connection_field(out, version, keep);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The fields of a final answer, with the cookies that keep the client where it is.
+fn write_answer_fields(out: &mut Vec<u8>, plan: &LocalPlan, exchange: &Exchange, no_length: bool) {
+    let stays = Stays::in_exchange(plan, exchange);
+    let fields = exchange.response.fields();
+    fields.write_forwarded(out, |field| {
+        let id = field.id();
+        let length = no_length && id == FieldId::ContentLength;
+        let kept = id == FieldId::SetCookie
+            && stays
+                .each()
+                .any(|sticky| sticky.is_set_by(fields.value(field)));
+        !(length || kept)
+    });
+    stays.write(out, plan, exchange);
 }
 
 /// Writes an interim answer (1xx other than 101).
@@ -240,13 +346,12 @@ pub(crate) fn interim_head(out: &mut Vec<u8>, response: &ResponseHead) {
 }
 
 /// Writes the head of 101: from here on both sides speak another protocol.
-pub(crate) fn switching_head(out: &mut Vec<u8>, response: &ResponseHead, upgrade: &[u8]) {
+pub(crate) fn switching_head(out: &mut Vec<u8>, plan: &LocalPlan, exchange: &Exchange) {
+    let response = &exchange.response;
     encode::status_line(out, response.status(), response.reason());
-    response
-        .fields()
-        .write_forwarded(out, |field| field.id() != FieldId::ContentLength);
+    write_answer_fields(out, plan, exchange, true);
     out.extend_from_slice(b"Connection: upgrade\r\n");
-    encode::field(out, b"Upgrade", upgrade);
+    encode::field(out, b"Upgrade", response.upgrade().unwrap_or_default());
     out.extend_from_slice(b"\r\n");
 }
 

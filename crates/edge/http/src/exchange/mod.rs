@@ -6,13 +6,14 @@
 //! ```text
 //! admit (method, Max-Forwards) -> normalise and route -> [policies] -> action
 //!     respond | redirect | files        -> answered by Weir
-//!     service: pick -> connect or reuse -> send, await head -> relay both bodies
+//!     service | split: aim -> pick -> connect or reuse -> send, await head -> relay both bodies
 //! -> finish: metrics and access log
 //! ```
 //!
 //! Steps that later parts add (authentication, limits, cache lookup) stand where
 //! `[policies]` is, as a flat list of enum steps compiled into the route.
 
+mod aim;
 mod answer;
 mod file;
 pub(crate) mod forward;
@@ -21,6 +22,7 @@ mod run;
 mod state;
 
 pub(crate) use self::{
+    aim::Stays,
     answer::{Answer, answer},
     forward::FieldSet,
     run::{Headers, Next, run},

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use weir_telemetry::Reason;
 
-use super::{answer::Answer, file, forward, reply, state::Exchange};
+use super::{aim, answer::Answer, file, forward, reply, state::Exchange};
 use crate::{
     codec::{BodyLength, FieldId, Method, TargetForm},
     local::{Local, LocalPlan},
     plan::{Action, ListenerPlan, RoutePlan},
-    proxy,
-    route::{self, Lookup, Outcome},
+    proxy::{self, Destination},
+    route::{self, Lookup, Outcome, Template},
     server::Client,
     upstream::Upstream,
 };
@@ -70,16 +70,11 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     }
     match &route.action {
         Action::Service { service, rewrite } => {
-            proxy::run(
-                local,
-                client,
-                exchange,
-                &plan,
-                route,
-                *service,
-                rewrite.as_ref(),
-            )
-            .await
+            proxied(local, client, exchange, route, *service, rewrite.as_ref()).await
+        }
+        Action::Split { split, rewrite } => {
+            let service = aim::lane(local, split, exchange);
+            proxied(local, client, exchange, route, service, rewrite.as_ref()).await
         }
         Action::Redirect { status, to } => {
             reply::redirect(local, client, exchange, listener, *status, to).await
@@ -89,6 +84,34 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
             file::run(local, client, exchange, listener, plan, *below).await
         }
     }
+}
+
+/// Passes the request to a service.
+async fn proxied(
+    local: &Local,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    route: &RoutePlan,
+    service: u32,
+    rewrite: Option<&Template>,
+) -> Next {
+    let plan = Rc::clone(client.plan());
+    aim::take(local, &plan, route, service, exchange);
+    if exchange.deadline <= exchange.times.start {
+        // Nobody waits for what an endpoint would work on.
+        let listener = plan.listener(client.listener_index);
+        let refusal = Answer::new(504, Reason::TotalTimeout);
+        return reply::error(local, client, exchange, listener, refusal, None).await;
+    }
+    let to = Destination {
+        plan: &plan,
+        route,
+        service,
+        rewrite,
+        key: aim::key(client, &plan, service, exchange),
+        prefer: exchange.preferred,
+    };
+    proxy::run(local, client, exchange, to).await
 }
 
 /// Gives the request its id and reads its trace.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use weir_net::Micros;
-use weir_service::Endpoint;
+use weir_service::{Endpoint, Priority};
 use weir_telemetry::{Reason, TraceParent};
 
 use super::answer::Answer;
 use crate::{
     codec::{RequestHead, ResponseHead},
+    proxy::NEVER,
     route::{Captures, Values},
+    wire::Replay,
 };
 
 /// When each phase of an exchange was over; zero while it is not.
@@ -19,6 +21,8 @@ pub(crate) struct Times {
     pub(crate) first_bytes: Micros,
     /// The head of the request was complete.
     pub(crate) start: Micros,
+    /// How long it waited in line in front of its service.
+    pub(crate) queued: Micros,
     /// How long connecting took; zero on a reused connection.
     pub(crate) connect: Micros,
     /// The request was handed to the endpoint's connection.
@@ -42,6 +46,14 @@ pub(crate) struct Exchange {
     pub(crate) target: Vec<u8>,
     /// Index of the route in the plan.
     pub(crate) route: Option<u32>,
+    /// Index of the service in the plan.
+    pub(crate) service: Option<u32>,
+    /// The service was chosen by chance, so the client's cookie, if it has one, names another.
+    pub(crate) lane_drawn: bool,
+    /// The key of the endpoint that the client's cookie names.
+    pub(crate) preferred: Option<u64>,
+    /// A copy goes to another service, and has not gone yet.
+    pub(crate) mirrored: bool,
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     pub(crate) request_id: [u8; 128],
     pub(crate) request_id_len: u8,
@@ -64,8 +76,22 @@ pub(crate) struct Exchange {
     pub(crate) endpoint_bytes: (u64, u64),
     /// Times that an endpoint was tried.
     pub(crate) attempts: u8,
+    /// A second endpoint was asked beside another.
+    pub(crate) hedged: bool,
     /// The endpoint's connection had served before.
     pub(crate) reused: bool,
+    /// When it must be over; [`NEVER`](crate::proxy::NEVER) if nobody says.
+    pub(crate) deadline: Micros,
+    /// The deadline is the route's own, not one that the client asked for.
+    pub(crate) own_deadline: bool,
+    /// Who comes first when the service has more requests than it may.
+    pub(crate) priority: Priority,
+    /// What was kept of the request's body.
+    pub(crate) replay: Option<Replay>,
+    /// How large a body may be to be kept for a mirror; zero if there is none.
+    pub(crate) mirror_up_to: usize,
+    /// Seconds until another try may succeed, for an answer of 503.
+    pub(crate) retry_after: u32,
 }
 
 impl Exchange {
@@ -78,6 +104,10 @@ impl Exchange {
             captures: Captures::default(),
             target: Vec::new(),
             route: None,
+            service: None,
+            lane_drawn: false,
+            preferred: None,
+            mirrored: false,
             endpoint: None,
             request_id: [0; 128],
             request_id_len: 0,
@@ -92,7 +122,14 @@ impl Exchange {
             body_out: 0,
             endpoint_bytes: (0, 0),
             attempts: 0,
+            hedged: false,
             reused: false,
+            deadline: NEVER,
+            own_deadline: true,
+            priority: Priority::Normal,
+            replay: None,
+            mirror_up_to: 0,
+            retry_after: 0,
         })
     }
 
@@ -102,6 +139,10 @@ impl Exchange {
         self.response.clear();
         self.path_changed = false;
         self.route = None;
+        self.service = None;
+        self.lane_drawn = false;
+        self.preferred = None;
+        self.mirrored = false;
         self.endpoint = None;
         self.request_id_len = 0;
         self.trace = None;
@@ -115,7 +156,14 @@ impl Exchange {
         self.body_out = 0;
         self.endpoint_bytes = (0, 0);
         self.attempts = 0;
+        self.hedged = false;
         self.reused = false;
+        self.deadline = NEVER;
+        self.own_deadline = true;
+        self.priority = Priority::Normal;
+        self.replay = None;
+        self.mirror_up_to = 0;
+        self.retry_after = 0;
     }
 
     /// The normalised path.

@@ -1,5 +1,7 @@
 //! The answer to a request for a file: status, fields, and what to send.
 
+use weir_telemetry::Reason;
+
 use super::{
     body::{Boundary, FilesBody},
     encoding::Encoding,
@@ -15,6 +17,8 @@ use super::{
 pub struct FilesAnswer {
     /// The status code.
     pub status: u16,
+    /// Why it is an error, for the log.
+    pub reason: Option<Reason>,
     /// One sentence for the body of an error; empty when it is none.
     pub detail: &'static str,
     /// Content-Length, also for HEAD. `None`: this answer has no content of its own (redirects, 304, errors).
@@ -86,36 +90,44 @@ impl FilesAnswer {
 
     /// RFC 9110, 15.5.6: a 405 MUST name what is allowed.
     pub(super) const fn method_not_allowed() -> Self {
-        Self::bare(
+        Self::error(
             405,
+            Reason::MethodNotAllowed,
             "Files can only be read, with GET or HEAD.",
             Fields::Allow,
         )
     }
 
     pub(super) const fn refused(refusal: Refusal) -> Self {
-        Self::bare(refusal.status(), refusal.detail(), Fields::None)
+        Self::error(
+            refusal.status(),
+            refusal.reason(),
+            refusal.detail(),
+            Fields::None,
+        )
     }
 
     pub(super) const fn moved(location: Vec<u8>) -> Self {
-        Self::bare(301, "", Fields::Location(location))
+        Self::bare(301, Fields::Location(location))
     }
 
     pub(super) const fn precondition_failed() -> Self {
-        Self::bare(
+        Self::error(
             412,
+            Reason::PreconditionFailed,
             "The file is not in the state that the request requires.",
             Fields::None,
         )
     }
 
     pub(super) const fn not_modified(etag: EntityTag, vary: bool) -> Self {
-        Self::bare(304, "", Fields::NotModified { etag, vary })
+        Self::bare(304, Fields::NotModified { etag, vary })
     }
 
     pub(super) const fn unsatisfiable(length: u64) -> Self {
-        Self::bare(
+        Self::error(
             416,
+            Reason::RangeNotSatisfiable,
             "The file does not reach as far as the range.",
             Fields::Unsatisfiable { length },
         )
@@ -131,6 +143,7 @@ impl FilesAnswer {
                 Shape::Whole => 200,
                 Shape::Part { .. } | Shape::Multipart(_) => 206,
             },
+            reason: None,
             detail: "",
             content_length: Some(length),
             body,
@@ -138,9 +151,23 @@ impl FilesAnswer {
         }
     }
 
-    const fn bare(status: u16, detail: &'static str, fields: Fields) -> Self {
+    const fn bare(status: u16, fields: Fields) -> Self {
+        Self::without_content(status, None, "", fields)
+    }
+
+    const fn error(status: u16, reason: Reason, detail: &'static str, fields: Fields) -> Self {
+        Self::without_content(status, Some(reason), detail, fields)
+    }
+
+    const fn without_content(
+        status: u16,
+        reason: Option<Reason>,
+        detail: &'static str,
+        fields: Fields,
+    ) -> Self {
         Self {
             status,
+            reason,
             detail,
             content_length: None,
             body: None,

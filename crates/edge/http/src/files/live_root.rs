@@ -37,6 +37,11 @@ impl LiveRoot {
         })
     }
 
+    /// The path as configured, made absolute.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The root to use for a whole request.
     pub(super) fn current(&self) -> Arc<Root> {
         // Nothing can panic while the lock is held for writing, so poison would mean nothing.

@@ -101,7 +101,8 @@ impl Lookup {
                 Ok(Opened::File(file, metadata)) => {
                     return at.choose(path, file, metadata, accepted);
                 }
-                Ok(Opened::Directory) | Err(Miss::Refused(Refusal::NotFound)) => {}
+                Ok(Opened::Directory)
+                | Err(Miss::Refused(Refusal::NotFound | Refusal::Outside)) => {}
                 Err(miss) => return Err(miss),
             }
             path.truncate(len);

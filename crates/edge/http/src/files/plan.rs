@@ -1,6 +1,10 @@
 //! A files route, compiled: the root is open, the names are checked.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     answer::FilesAnswer,
@@ -89,6 +93,12 @@ impl FilesPlan {
                 dotfiles: spec.dotfiles,
             }),
         })
+    }
+
+    /// The directory that it serves, as an absolute path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.lookup.root.path()
     }
 
     /// Finds the file and makes the answer.

@@ -3,20 +3,21 @@
 use std::{collections::HashMap, sync::Arc};
 
 use weir_config::{Cx, OrOff, Span, Spanned};
-use weir_service::{IdleLimits, KeepaliveConfig, Service};
+use weir_service::{IdleLimits, KeepaliveConfig, Service, StickyConfig};
 use weir_telemetry::Registry;
 
 use super::{
-    Plan, ServicePlan,
+    DeadlineField, Mirror, Plan, PriorityPlan, Retries, ServicePlan, Split,
     listener::{ListenerPlan, micros},
-    route::{Action, FixedResponse, MaxBody, Retries, RoutePlan, Timeouts},
+    route::{Action, FixedResponse, MaxBody, RoutePlan, Timeouts},
 };
 use crate::{
     codec::encode,
-    config::{self, FilesConfig, HttpConfig, Precompressed, RespondConfig, RetryOn, RouteConfig},
+    config::{self, FilesConfig, HttpConfig, Precompressed, RespondConfig, RouteConfig},
     files::{Encoding, FilesPlan, FilesSpec},
     proxy::NEVER,
     route::{self, Field, Limits, RouteProblem, RouteTable, Rule, Template, TemplateKind},
+    sticky::Sticky,
 };
 
 /// What a plan is compiled from.
@@ -48,6 +49,8 @@ pub struct ServiceInput<'a> {
     pub service: Arc<Service>,
     /// Its connections.
     pub keepalive: &'a KeepaliveConfig,
+    /// What keeps a user on one of its endpoints.
+    pub sticky: Option<&'a StickyConfig>,
 }
 
 type RouteInput = Spanned<RouteConfig>;
@@ -109,6 +112,9 @@ impl Plan {
                     total: super::MOST_IDLE,
                     idle_timeout: service.keepalive.idle_timeout.get(),
                 },
+                sticky: service
+                    .sticky
+                    .map(|sticky| Sticky::for_endpoints(sticky, service.service.name())),
             })
             .collect();
         Some(Self {
@@ -207,15 +213,31 @@ fn compile_route(
     let path = route.path.as_ref().map(|path| path.value.as_str());
     // A path that does not parse is reported with the table.
     let parameters = route::parameters(path, &Limits::default())?;
+    // An unknown service is reported when the config is checked.
+    let service = |name: &str| services.get(name).copied();
+    let mut rewrite = || match &route.rewrite {
+        Some(text) => template(text, &parameters, TemplateKind::Rewrite, cx).map(Some),
+        None => Some(None),
+    };
     let action = match &route.action {
         config::Action::Service(name) => Action::Service {
-            // An unknown service is reported when the config is checked.
-            service: *services.get(name.value.as_str())?,
-            rewrite: match &route.rewrite {
-                Some(text) => Some(template(text, &parameters, TemplateKind::Rewrite, cx)?),
-                None => None,
-            },
+            service: service(&name.value)?,
+            rewrite: rewrite()?,
         },
+        config::Action::Split(split) => {
+            let lanes: Option<Vec<_>> = split
+                .shares()
+                .map(|(name, share)| Some((Box::from(&*name.value), service(&name.value)?, share)))
+                .collect();
+            let sticky = route.sticky.as_ref();
+            Action::Split {
+                split: Box::new(Split::new(
+                    lanes?.into_iter(),
+                    sticky.map(|sticky| Sticky::for_lanes(sticky)),
+                )),
+                rewrite: rewrite()?,
+            }
+        }
         config::Action::Redirect(redirect) => Action::Redirect {
             status: redirect.status.get(),
             to: template(&redirect.to, &parameters, TemplateKind::Redirect, cx)?,
@@ -225,6 +247,10 @@ fn compile_route(
             plan: files_plan(files, cx)?,
             below: parameters.iter().position(|name| &**name == "rest"),
         },
+    };
+    let mirror = match &route.mirror {
+        Some(mirror) => Some(Mirror::compile(mirror, service(&mirror.service.value)?)),
+        None => None,
     };
     let name = names.of(route);
     Some(RoutePlan {
@@ -241,11 +267,10 @@ fn compile_route(
             first_byte: micros(route.timeout.first_byte),
             idle: micros(route.timeout.idle),
         },
-        retries: Retries {
-            attempts: route.retries.attempts.as_u32(),
-            connect: route.retries.on.contains(&RetryOn::Connect),
-            reset: route.retries.on.contains(&RetryOn::Reset),
-        },
+        retries: Retries::compile(&route.retries),
+        priority: PriorityPlan::compile(route.priority.as_ref()),
+        deadline: route.deadline.as_ref().map(DeadlineField::compile),
+        mirror,
         action,
     })
 }

@@ -52,6 +52,29 @@ impl Forwarding {
         self.trusted.iter().any(|network| network.contains(peer))
     }
 
+    /// Whom the request is from, as far as that can be known: whoever the trusted proxies say, seen from the nearest of
+    /// them on. What stands left of an address that is not trusted is that one's own story.
+    pub(crate) fn client(&self, peer: IpAddr, trusted: bool, request: &RequestHead) -> IpAddr {
+        if !trusted {
+            return peer;
+        }
+        let fields = request.fields();
+        let mut chain = Chain::default();
+        for value in fields.all(FieldId::XForwardedFor) {
+            for element in value.split(|byte| *byte == b',') {
+                chain.add(self, address(element));
+            }
+        }
+        if !chain.seen {
+            for value in fields.all(FieldId::Forwarded) {
+                for element in unquoted_split(value, b',') {
+                    chain.add(self, forwarded_for(element));
+                }
+            }
+        }
+        chain.client().unwrap_or(peer)
+    }
+
     /// Writes the fields for `client`'s request.
     pub(crate) fn write(
         &self,
@@ -67,6 +90,74 @@ impl Forwarding {
             write_forwarded(out, client, trusted, request);
         }
     }
+}
+
+/// A chain of forwarding proxies, read from its far end.
+#[derive(Default)]
+struct Chain {
+    seen: bool,
+    /// The last that is not trusted.
+    client: Option<IpAddr>,
+    /// The first of those that are, if all are.
+    farthest: Option<IpAddr>,
+}
+
+impl Chain {
+    fn add(&mut self, forwarding: &Forwarding, address: Option<IpAddr>) {
+        self.seen = true;
+        match address {
+            Some(address) if !forwarding.trusts(address) => self.client = Some(address),
+            Some(address) => {
+                self.farthest.get_or_insert(address);
+            }
+            // Nobody can say who stands behind someone unknown.
+            None => (self.client, self.farthest) = (None, None),
+        }
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        self.client.or(self.farthest)
+    }
+}
+
+/// An address as proxies write it: `10.0.0.1`, `10.0.0.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let port = port.is_empty() || port.starts_with(':');
+        return address.parse().ok().filter(|_| port).map(IpAddr::V6);
+    }
+    let bare = match text.split_once(':') {
+        Some((address, port)) if !port.contains(':') => address,
+        _ => text,
+    };
+    bare.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+}
+
+/// The `for` of an element of Forwarded (RFC 7239, section 4), if it is an address.
+fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
+    unquoted_split(element, b';').find_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let name = pair[..at].trim_ascii();
+        let value = pair[at + 1..].trim_ascii();
+        let value = value
+            .strip_prefix(b"\"")
+            .and_then(|value| value.strip_suffix(b"\""))
+            .unwrap_or(value);
+        name.eq_ignore_ascii_case(b"for").then(|| address(value))?
+    })
+}
+
+/// Splits where the separator stands outside of quotes.
+fn unquoted_split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value.split(move |byte| {
+        let ends = *byte == separator && !quoted;
+        quoted ^= *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && quoted && !escaped;
+        ends
+    })
 }
 
 fn write_x_forwarded(
@@ -149,6 +240,83 @@ impl AddressText {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{HeadLimits, Parsed};
+
+    const PEER: &str = "10.9.9.9";
+
+    fn client(fields: &str) -> String {
+        let mut request = RequestHead::new();
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let limits = HeadLimits {
+            max_head: 4096,
+            max_fields: 100,
+            max_target: 1024,
+            max_field: 1024,
+        };
+        let parsed = request.parse(head.as_bytes(), &mut 0, &limits);
+        assert!(matches!(parsed, Ok(Parsed::Complete(_))), "{fields}");
+        let forwarding = Forwarding {
+            trusted: ["10.0.0.0/8", "fd00::/8"]
+                .map(|cidr| weir_config::Text::from_text(cidr).expect("a network"))
+                .into(),
+            x_forwarded: true,
+            forwarded: true,
+            replaced: FieldSet::default(),
+        };
+        let peer: IpAddr = PEER.parse().expect("an address");
+        let stranger = forwarding.client([203, 0, 113, 1].into(), false, &request);
+        assert_eq!(stranger.to_string(), "203.0.113.1", "{fields}");
+        forwarding.client(peer, true, &request).to_string()
+    }
+
+    #[test]
+    fn the_client_is_the_nearest_that_is_not_trusted() {
+        for (chain, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1, 10.0.0.1", "192.0.2.1"),
+            ("198.51.100.7, 192.0.2.1, 10.0.0.1, 10.0.0.2", "192.0.2.1"),
+            ("10.0.0.1, 10.0.0.2", "10.0.0.1"),
+            ("192.0.2.1:4711", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1, fd00::1", "2001:db8::1"),
+            ("[2001:db8::1]:80,10.0.0.1", "2001:db8::1"),
+            ("unknown", PEER),
+            ("", PEER),
+            ("192.0.2.1, unknown, 10.0.0.1", "10.0.0.1"),
+            ("192.0.2.1, <script>, 10.0.0.1", "10.0.0.1"),
+            ("192.0.2.1,", PEER),
+        ] {
+            let seen = client(&format!("X-Forwarded-For: {chain}\r\n"));
+            assert_eq!(seen, expected, "{chain:?}");
+        }
+        let lines = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2, 10.0.0.1\r\n";
+        assert_eq!(client(lines), "192.0.2.2");
+        assert_eq!(client(""), PEER);
+    }
+
+    #[test]
+    fn forwarded_is_read_where_there_is_nothing_else() {
+        for (chain, expected) in [
+            ("for=192.0.2.1", "192.0.2.1"),
+            ("For=192.0.2.1;proto=http, for=10.0.0.1", "192.0.2.1"),
+            (
+                "for=\"[2001:db8::1]:4711\";host=\"a,b;for=1.1.1.1\"",
+                "2001:db8::1",
+            ),
+            (
+                "proto=http;host=\"x\\\",for=1.1.1.1\";for=192.0.2.3",
+                "192.0.2.3",
+            ),
+            ("for=_hidden, for=10.0.0.1", "10.0.0.1"),
+            ("for=unknown", PEER),
+            ("by=192.0.2.1", PEER),
+        ] {
+            let seen = client(&format!("Forwarded: {chain}\r\n"));
+            assert_eq!(seen, expected, "{chain:?}");
+        }
+        let both = "Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\n";
+        assert_eq!(client(both), "192.0.2.2");
+    }
 
     #[test]
     fn an_address_is_written_as_people_know_it() {

@@ -8,7 +8,11 @@
 mod compile;
 mod forwarding;
 mod listener;
+mod mirror;
+mod retries;
 mod route;
+mod split;
+mod urgency;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,9 +23,13 @@ pub use self::compile::{Input, ListenerInput, ServiceInput};
 pub(crate) use self::{
     forwarding::AddressText,
     listener::ListenerPlan,
+    mirror::{Mirror, Part},
+    retries::{Hedge, Retries},
     route::{Action, FixedResponse, RoutePlan},
+    split::Split,
+    urgency::{DeadlineField, PriorityPlan},
 };
-use crate::route::RouteTable;
+use crate::{route::RouteTable, sticky::Sticky};
 
 /// Idle connections to all endpoints that one worker keeps at most.
 pub(crate) const MOST_IDLE: usize = 65_536;
@@ -48,6 +56,8 @@ pub(crate) struct ServicePlan {
     pub(crate) metrics: Arc<ServiceMetrics>,
     /// Idle connections to keep, per worker.
     pub(crate) keepalive: IdleLimits,
+    /// The cookie that keeps a user on an endpoint.
+    pub(crate) sticky: Option<Sticky>,
 }
 
 impl Plan {

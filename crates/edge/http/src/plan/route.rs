@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_net::Micros;
 use weir_telemetry::RouteMetrics;
 
-use super::ListenerPlan;
+use super::{DeadlineField, ListenerPlan, Mirror, PriorityPlan, Retries, Split};
 use crate::{files::FilesPlan, route::Template};
 
 /// A route that was matched: what becomes of the request.
@@ -17,6 +17,10 @@ pub(crate) struct RoutePlan {
     pub(crate) max_body: MaxBody,
     pub(crate) timeouts: Timeouts,
     pub(crate) retries: Retries,
+    pub(crate) priority: PriorityPlan,
+    /// The field in which deadlines travel, if they do.
+    pub(crate) deadline: Option<DeadlineField>,
+    pub(crate) mirror: Option<Mirror>,
     pub(crate) action: Action,
 }
 
@@ -35,6 +39,10 @@ pub(crate) enum Action {
     Service {
         /// Index in [`Plan::services`](super::Plan).
         service: u32,
+        rewrite: Option<Template>,
+    },
+    Split {
+        split: Box<Split>,
         rewrite: Option<Template>,
     },
     Redirect {
@@ -67,14 +75,6 @@ pub(crate) struct Timeouts {
     pub(crate) idle: Micros,
 }
 
-/// When a request is tried again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Retries {
-    pub(crate) attempts: u32,
-    pub(crate) connect: bool,
-    pub(crate) reset: bool,
-}
-
 impl MaxBody {
     /// The bound in bytes on this listener.
     #[inline]
@@ -87,10 +87,18 @@ impl MaxBody {
 }
 
 impl RoutePlan {
-    /// The service that it leads to, if any.
-    pub(crate) fn service(&self) -> Option<u32> {
-        match self.action {
-            Action::Service { service, .. } => Some(service),
+    /// What becomes of the target before an endpoint sees it.
+    pub(crate) fn rewrite(&self) -> Option<&Template> {
+        match &self.action {
+            Action::Service { rewrite, .. } | Action::Split { rewrite, .. } => rewrite.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What of it divides requests among services.
+    pub(crate) fn split(&self) -> Option<&Split> {
+        match &self.action {
+            Action::Split { split, .. } => Some(split),
             _ => None,
         }
     }

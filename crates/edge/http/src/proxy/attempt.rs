@@ -6,9 +6,13 @@ use std::{
 };
 
 use weir_net::{Micros, now};
+use weir_service::EndpointId;
 use weir_telemetry::Reason;
 
-use super::{Deadline, Failure};
+use super::{
+    Deadline, Destination, Failure,
+    hedge::{self, Winner},
+};
 use crate::{
     codec::{Parsed, Version},
     exchange::{Exchange, forward},
@@ -23,12 +27,14 @@ use crate::{
 const MOST_INTERIM: u32 = 64;
 
 /// What the endpoint answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Headed {
-    /// A final head (200 and up).
-    Final,
+    /// A final head (200 and up); of another endpoint, if one was asked as well and was faster.
+    Final(Option<Box<Upstream>>),
     /// 101, as was asked for.
     Switching,
+    /// Nothing yet, and it is time to ask another endpoint as well.
+    Late,
 }
 
 /// What an attempt is made under.
@@ -41,6 +47,14 @@ pub(crate) struct Send<'a> {
     pub(crate) total: Micros,
 }
 
+/// When the request is handed to its connection: a first try needs no look at the clock.
+fn now_sent(exchange: &Exchange) -> Micros {
+    if exchange.attempts > 1 || exchange.times.queued > 0 {
+        return now();
+    }
+    exchange.times.start + exchange.times.connect
+}
+
 /// The request's way to the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outgoing {
@@ -51,20 +65,63 @@ enum Outgoing {
 }
 
 impl Send<'_> {
-    /// Sends the request and waits for the final head, passing interim ones on.
+    /// Sends the request and waits for the final head, passing interim ones on. Asks a second endpoint as well, if the
+    /// route wants that and the first one takes long.
     pub(crate) async fn and_await_head(
         &self,
         client: &mut Client,
         exchange: &mut Exchange,
         up: &mut Upstream,
         request: &mut Relay,
+        to: &Destination<'_>,
+        exclude: &mut Vec<EndpointId>,
+    ) -> Result<Headed, Failure> {
+        Client::frame_request(&exchange.request, &mut up.wire);
+        exchange.times.sent = now_sent(exchange);
+        let mut hedge = hedge::due(self, client, exchange, to);
+        loop {
+            let headed = self
+                .await_head(client, exchange, up, request, hedge)
+                .await?;
+            let Headed::Late = headed else {
+                return Ok(headed);
+            };
+            hedge = None;
+            exclude.push(up.endpoint().id());
+            let picked = hedge::choose(self, to, exclude);
+            exclude.pop();
+            let Some(picked) = picked else {
+                continue;
+            };
+            exclude.push(picked.endpoint().id());
+            exchange.hedged = true;
+            let raced = hedge::race(self, client, exchange, up, picked, to).await?;
+            exchange.times.first_byte = now();
+            return Ok(Headed::Final(match raced {
+                Winner::First => None,
+                Winner::Second(up) => Some(up),
+            }));
+        }
+    }
+
+    /// Sends what is left of the request and waits for the final head, or until it is `late`.
+    async fn await_head(
+        &self,
+        client: &mut Client,
+        exchange: &mut Exchange,
+        up: &mut Upstream,
+        request: &mut Relay,
+        late: Option<Micros>,
     ) -> Result<Headed, Failure> {
         let worker = &self.local.worker;
-        Client::frame_request(&exchange.request, &mut up.wire);
-        exchange.times.sent = exchange.times.start + exchange.times.connect;
         let mut deadline = Deadline::new(exchange.times.sent, self.total);
-        let mut outgoing = Outgoing::Moving;
+        let mut outgoing = if request.is_done() {
+            Outgoing::Sent
+        } else {
+            Outgoing::Moving
+        };
         let mut interim = 0;
+        let (head_limit, head_why) = self.limit_of_head(late);
         poll_fn(|cx| {
             if outgoing == Outgoing::Moving {
                 match self.poll_request(cx, client, up, request) {
@@ -108,17 +165,27 @@ impl Send<'_> {
                     up.wire.sent + client.wire.received,
                     self.limit_of_request(request),
                 ),
-                _ => (
-                    u64::from(interim),
-                    (self.route.timeouts.first_byte, Reason::FirstByteTimeout),
-                ),
+                _ => (u64::from(interim), (head_limit, head_why)),
             };
             let (limit, why) = self.shortened(client, limit, why);
             deadline
                 .poll(cx, &client.timer, moved, limit, why)
-                .map(|why| Err(Failure::of_deadline(why)))
+                .map(|why| match late {
+                    Some(_) if why == head_why => Ok(Headed::Late),
+                    _ => Err(Failure::of_deadline(why)),
+                })
         })
         .await
+    }
+
+    /// How long a head may take once the request is out. `late` comes first or not at all.
+    pub(super) fn limit_of_head(&self, late: Option<Micros>) -> (Micros, Reason) {
+        let (per_try, first_byte) = (self.route.retries.per_try, self.route.timeouts.first_byte);
+        match late {
+            Some(late) if late < per_try && late < first_byte => (late, Reason::TryTimeout),
+            _ if per_try < first_byte => (per_try, Reason::TryTimeout),
+            _ => (first_byte, Reason::FirstByteTimeout),
+        }
     }
 
     /// Moves the answer's body, and what is left of the request's.
@@ -269,7 +336,7 @@ impl Send<'_> {
                     }
                     exchange.response.clear();
                 }
-                _ => return Ok(Some(Headed::Final)),
+                _ => return Ok(Some(Headed::Final(None))),
             }
         }
         Ok(None)

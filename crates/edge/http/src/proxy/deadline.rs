@@ -60,7 +60,9 @@ impl Deadline {
             return Poll::Pending;
         }
         timer.poll_expired(cx, time).map(|()| {
-            if time >= self.total {
+            if timer.is_cut() {
+                Reason::Draining
+            } else if time >= self.total {
                 Reason::TotalTimeout
             } else {
                 self.why

@@ -1,5 +1,6 @@
 //! What can go wrong once an endpoint is involved, and what the client is told.
 
+use weir_service::Outcome;
 use weir_telemetry::Reason;
 
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) enum Failure {
     UpstreamBody(ChunkError),
     /// The endpoint's body ended early.
     Truncated,
+    /// The endpoint answered, and another try was made.
+    Unwanted,
 }
 
 impl Failure {
@@ -67,6 +70,7 @@ impl Failure {
             Self::TooLarge => Answer::closing(413, Reason::BodyTooLarge),
             Self::Timeout(reason) => match reason {
                 Reason::BodyTimeout => Answer::closing(408, Reason::BodyTimeout),
+                Reason::Draining => Answer::closing(503, Reason::Draining),
                 reason => Answer::new(504, *reason),
             },
             Self::Closed => Answer::new(502, Reason::UpstreamClosed),
@@ -75,6 +79,23 @@ impl Failure {
                 Answer::closing(502, Reason::UpstreamBadResponse)
             }
             Self::Truncated => Answer::closing(502, Reason::UpstreamTruncated),
+            Self::Unwanted => Answer::new(502, Reason::UpstreamBadResponse),
+        }
+    }
+
+    /// What it says about the endpoint; nothing, if it is the client's doing.
+    pub(crate) const fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::ClientGone
+            | Self::ClientBody(_)
+            | Self::TooLarge
+            | Self::Timeout(Reason::BodyTimeout | Reason::Draining)
+            | Self::Unwanted => None,
+            Self::Timeout(_) => Some(Outcome::Timeout),
+            Self::Closed | Self::Reset | Self::Truncated => Some(Outcome::Reset),
+            Self::BadResponse(_) | Self::UnexpectedInterim | Self::UpstreamBody(_) => {
+                Some(Outcome::Invalid)
+            }
         }
     }
 

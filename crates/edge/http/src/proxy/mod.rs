@@ -1,164 +1,370 @@
 //! Passing a request to a service.
 //!
-//! One attempt after another until an endpoint answers or no attempt is safe any
-//! more: while nothing was sent another endpoint may be tried whatever the method;
-//! once bytes went out, only requests that may be repeated (RFC 9110, 9.2.2) and
-//! that had no body to lose.
+//! One attempt after another until an endpoint answers or no attempt is safe any more: while nothing was sent another
+//! endpoint may be tried whatever the method; once bytes went out, only requests that may be repeated (RFC 9110, 9.2.2)
+//! and whose body, if they have one, was kept. What retries cost is bounded by the service's budget, by the number of
+//! attempts, and by the one deadline of the whole exchange.
 
+mod admit;
+mod answer;
 mod attempt;
 mod deadline;
 mod failure;
+mod hedge;
+pub(crate) mod mirror;
+mod retry;
+mod retry_after;
 
-pub(crate) use self::deadline::{Deadline, NEVER};
+pub(crate) use self::{
+    deadline::{Deadline, NEVER},
+    failure::Failure,
+    mirror::Mirrors,
+};
 
 use std::{rc::Rc, sync::Arc};
 
 use weir_net::now;
-use weir_service::EndpointId;
+use weir_service::{EndpointId, Entry, Outcome, Picked, Unpicked, Wish};
 use weir_telemetry::Reason;
 
 use self::{
+    admit::Admitted,
     attempt::{Headed, Send},
-    failure::Failure,
 };
 use crate::{
-    codec::{BodyLength, Version},
+    codec::BodyLength,
     exchange::{Answer, Exchange, Next, forward, reply},
     local::{Local, LocalPlan},
     plan::{ListenerPlan, RoutePlan},
     route::Template,
     server::Client,
     upstream::{self, Upstream},
-    wire::{Framing, Relay},
+    wire::{Relay, Replay},
 };
 
-/// More endpoints than this are never tried for one request.
-const MOST_ATTEMPTS: u8 = 8;
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    pub(crate) plan: &'a Rc<LocalPlan>,
+    pub(crate) route: &'a RoutePlan,
+    /// Index of the service in the plan.
+    pub(crate) service: u32,
+    pub(crate) rewrite: Option<&'a Template>,
+    /// What a consistent hash is made of.
+    pub(crate) key: Option<u64>,
+    /// The endpoint that the client is used to.
+    pub(crate) prefer: Option<u64>,
+}
 
-/// Serves the request by an endpoint of the service at `service`.
+/// What one try came to.
+enum Tried {
+    /// The exchange is over.
+    Done(Next),
+    /// It failed; another try may be made.
+    Failed(Answer, retry::Why),
+    /// It was answered with a status that is a reason to try again, if that is possible.
+    Unwanted(Box<Upstream>, Relay),
+}
+
+/// Serves the request by an endpoint of a service.
 pub(crate) async fn run(
     local: &Local,
     client: &mut Client,
     exchange: &mut Exchange,
-    plan: &Rc<LocalPlan>,
-    route: &RoutePlan,
-    service: u32,
-    rewrite: Option<&Template>,
+    to: Destination<'_>,
 ) -> Next {
-    let listener = plan.listener(client.listener_index);
-    if let Some(template) = rewrite
+    let listener = to.plan.listener(client.listener_index);
+    if let Some(template) = to.rewrite
         && !render(template, exchange)
     {
         let refusal = exchange.bad_path();
         return fail(local, client, exchange, listener, refusal).await;
     }
+    let send = Send {
+        local,
+        listener,
+        route: to.route,
+        total: exchange.deadline,
+    };
+    let mut entry = match to.plan.gate(to.service) {
+        None => None,
+        Some(gate) => match admit::enter(&send, client, exchange, &to, &gate).await {
+            Admitted::Yes(entry) => Some(entry),
+            Admitted::No(answer) => return fail(local, client, exchange, listener, answer).await,
+            Admitted::Gone => return gone(exchange),
+        },
+    };
+    let service = &to.plan.service(to.service).service;
+    service.budget().request(exchange.times.start / 1000);
+    let mut next = attempts(&send, client, exchange, &to, &mut entry).await;
+    let done = client.wire.body_done();
+    mirror::offer(local, client, exchange, exchange.body_in, done);
+    if let Some(entry) = entry {
+        match &mut next {
+            // A tunnel is in flight for as long as it lasts.
+            Next::Tunnel(up) => up.entry = Some(entry),
+            _ => admit::leave(entry, exchange),
+        }
+    }
+    next
+}
+
+/// Tries until it is over.
+async fn attempts(
+    send: &Send<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    to: &Destination<'_>,
+    entry: &mut Option<Entry>,
+) -> Next {
+    let Send {
+        local, listener, ..
+    } = *send;
     let mut exclude: Vec<EndpointId> = Vec::new();
     let mut last = Answer::new(503, Reason::NoEndpoint);
-    let mut fresh = false;
-    let total = exchange.times.start.saturating_add(route.timeouts.total);
+    let mut picked = match pick(send, client, exchange, to, entry).await {
+        Ok(picked) => picked,
+        Err(Refused::Gone) => return gone(exchange),
+        Err(Refused::Answer(answer)) => {
+            return fail(local, client, exchange, listener, answer).await;
+        }
+    };
     loop {
-        let time = if exchange.attempts == 0 {
+        if exchange.attempts > 0 {
+            let metrics = &to.plan.service(to.service).metrics;
+            metrics.on(local.worker.id).retries.inc();
+        }
+        exchange.attempts = exchange.attempts.saturating_add(1);
+        exchange.endpoint = Some(Arc::clone(picked.endpoint()));
+        let tried = attempt(send, client, exchange, to, picked, &mut exclude).await;
+        if let Some(endpoint) = &exchange.endpoint {
+            exclude.push(endpoint.id());
+        }
+        let (why, unwanted) = match tried {
+            Tried::Done(next) => return next,
+            Tried::Failed(answer, why) => {
+                last = answer;
+                (why, None)
+            }
+            Tried::Unwanted(up, request) => (retry::Why::Status, Some((up, request))),
+        };
+        match retry::next(send, client, exchange, to, why, &mut exclude).await {
+            retry::Next::Try(next) => {
+                picked = next;
+                if let Some((up, request)) = unwanted {
+                    answer::dismiss(send, client, exchange, to, *up, request);
+                }
+            }
+            retry::Next::Over => {
+                return match unwanted {
+                    Some((up, request)) => {
+                        answer::pass_on(send, client, exchange, *up, request).await
+                    }
+                    None => fail(local, client, exchange, listener, last).await,
+                };
+            }
+            retry::Next::Gone => return gone(exchange),
+        }
+    }
+}
+
+/// Why no endpoint could be had.
+enum Refused {
+    Gone,
+    Answer(Answer),
+}
+
+/// Chooses the first endpoint; waits in line if all that could take the request are full.
+async fn pick(
+    send: &Send<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    to: &Destination<'_>,
+    entry: &mut Option<Entry>,
+) -> Result<Picked, Refused> {
+    let mut now_ms = match exchange.times.queued {
+        0 => exchange.times.start / 1000,
+        _ => now() / 1000,
+    };
+    loop {
+        let wish = Wish {
+            now_ms,
+            exclude: &[],
+            key: to.key,
+            prefer: to.prefer,
+        };
+        let unpicked = match to.plan.pick(to.service, &wish) {
+            Ok(picked) => return Ok(picked),
+            Err(unpicked) => unpicked,
+        };
+        if unpicked == Unpicked::Full
+            && let Some(held) = entry.take()
+        {
+            match admit::wait_for_room(send, client, exchange, to, held).await {
+                Admitted::Yes(entered) => *entry = Some(entered),
+                Admitted::No(answer) => return Err(Refused::Answer(answer)),
+                Admitted::Gone => return Err(Refused::Gone),
+            }
+            now_ms = now() / 1000;
+            continue;
+        }
+        let metrics = &to.plan.service(to.service).metrics;
+        return Err(Refused::Answer(match unpicked {
+            Unpicked::BreakerOpen { retry_after_ms } => {
+                exchange.retry_after = retry_after_ms.div_ceil(1000).clamp(1, 3600) as u32;
+                Answer::new(503, Reason::BreakerOpen)
+            }
+            _ => {
+                metrics.on(send.local.worker.id).no_endpoint.inc();
+                Answer::new(503, Reason::NoEndpoint)
+            }
+        }));
+    }
+}
+
+/// One try at one endpoint.
+async fn attempt(
+    send: &Send<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    to: &Destination<'_>,
+    picked: Picked,
+    exclude: &mut Vec<EndpointId>,
+) -> Tried {
+    let Send {
+        local,
+        listener,
+        route,
+        total,
+    } = *send;
+    let mut picked = picked;
+    let mut fresh = false;
+    loop {
+        let time = if exchange.attempts <= 1 && !fresh {
             exchange.times.start
         } else {
             now()
         };
-        let Some(picked) = plan.pick(service, time / 1000, &exclude) else {
-            if exclude.is_empty() {
-                let metrics = &plan.service(service).metrics;
-                metrics.on(local.worker.id).no_endpoint.inc();
-            }
-            return fail(local, client, exchange, listener, last).await;
-        };
-        let id = picked.endpoint().id();
-        exchange.attempts = exchange.attempts.saturating_add(1);
-        exchange.endpoint = Some(Arc::clone(picked.endpoint()));
-        if exchange.attempts > 1 {
-            let metrics = &plan.service(service).metrics;
-            metrics.on(local.worker.id).retries.inc();
-        }
         let idle = if fresh {
             None
         } else {
-            local.take_idle(plan, service, picked.endpoint(), time)
+            local.take_idle(to.plan, to.service, picked.endpoint(), time)
         };
         exchange.reused = idle.is_some();
         let wire = match idle {
             Some(wire) => wire,
-            None => match upstream::connect(local, client, exchange, route, service, total).await {
-                Ok(wire) => wire,
-                Err(Reason::ClientGone) => {
-                    exchange.status = 499;
-                    exchange.reason = Some(Reason::ClientGone);
-                    return Next::Abort;
-                }
-                Err(reason) => {
-                    last = Answer::new(status_of(reason), reason);
-                    exclude.push(id);
-                    // Nothing was sent: any request may be tried elsewhere.
-                    if may_try_again(route.retries.connect, exchange, route, total) {
-                        continue;
+            None => {
+                let begun = now();
+                match upstream::connect(local, client, exchange, route, to.service, total).await {
+                    Ok(wire) => wire,
+                    Err(Reason::ClientGone) => return Tried::Done(gone(exchange)),
+                    Err(reason) => {
+                        let time = now();
+                        let ours = reason == Reason::Draining;
+                        if !ours && (reason != Reason::TotalTimeout || exchange.own_deadline) {
+                            picked.report(Outcome::Connect, time - begun, time / 1000);
+                        }
+                        let answer = Answer::new(status_of(reason), reason);
+                        return Tried::Failed(answer, retry::Why::Unsent);
                     }
-                    return fail(local, client, exchange, listener, last).await;
                 }
-            },
+            }
         };
-        let mut up = Upstream::new(wire, picked, service);
+        let mut up = Upstream::new(wire, picked, to.service);
         up.wire.lend_stage(local.scratch());
         write_head(
             up.wire.stage(),
             client,
             exchange,
             listener,
-            rewrite.is_some(),
+            to.rewrite.is_some(),
         );
         let before = up.wire.received;
         let mut request = Relay::up_to(route.max_body.on(listener));
-        let send = Send {
-            local,
-            listener,
-            route,
-            total,
-        };
-        let failure = match send
-            .and_await_head(client, exchange, &mut up, &mut request)
-            .await
-        {
-            Ok(Headed::Final) => return answer(&send, client, exchange, up, request).await,
-            Ok(Headed::Switching) => return switch(&send, client, exchange, up).await,
+        if let Some(replay) = exchange.replay.take() {
+            request = request.with_replay(replay);
+        } else if let Some(limit) = keep_up_to(exchange, route) {
+            request = request.with_replay(Replay::up_to(limit));
+        }
+        let headed = send
+            .and_await_head(client, exchange, &mut up, &mut request, to, exclude)
+            .await;
+        exchange.replay = request.take_replay();
+        let failure = match headed {
+            Ok(Headed::Final(hedged)) => {
+                if let Some(winner) = hedged {
+                    exclude.push(up.endpoint().id());
+                    exchange.endpoint = Some(Arc::clone(winner.endpoint()));
+                    up.discard(local);
+                    up = *winner;
+                }
+                return answer::run(send, client, exchange, up, request).await;
+            }
+            // Not given back by a try that is over.
+            Ok(Headed::Late) => Failure::Timeout(Reason::TryTimeout),
+            Ok(Headed::Switching) => {
+                exchange.times.first_byte = now();
+                up.report(exchange);
+                return Tried::Done(answer::switch(send, client, exchange, up).await);
+            }
             Err(failure) => failure,
         };
         exchange.body_in = request.moved;
         request.reset(&local.worker.pipes);
         let silent = up.wire.received == before;
         exchange.endpoint_bytes = up.moved();
-        up.discard(local);
         if failure.is_client_gone() {
-            exchange.status = 499;
-            exchange.reason = Some(Reason::ClientGone);
-            return Next::Abort;
+            up.discard(local);
+            return Tried::Done(gone(exchange));
         }
-        let repeatable = silent && failure.is_lost_connection() && may_repeat(exchange, client);
-        if repeatable && exchange.reused {
+        let lost = silent && failure.is_lost_connection();
+        if lost && exchange.reused && may_repeat(exchange, client) {
             // An endpoint closed an idle connection just as we used it: no attempt, and no fault of anybody's.
             // From now on only fresh connections, so this happens once.
             fresh = true;
-            exchange.attempts -= 1;
+            picked = up.give_up(local);
             continue;
         }
-        note_failure(local, plan, exchange, service, &failure);
-        last = failure.answer();
+        up.failed(&failure, exchange);
+        up.discard(local);
+        note_failure(local, to.plan, exchange, to.service, &failure);
         exchange.rule = failure.rule();
-        exclude.push(id);
-        if !(repeatable && may_try_again(route.retries.reset, exchange, route, total)) {
-            return fail(local, client, exchange, listener, last).await;
-        }
+        let why = match &failure {
+            _ if lost => retry::Why::Lost,
+            Failure::Timeout(Reason::TryTimeout) if silent => retry::Why::TryTimeout,
+            Failure::Timeout(Reason::FirstByteTimeout) if silent => retry::Why::Timeout,
+            _ => retry::Why::Final,
+        };
+        return Tried::Failed(failure.answer(), why);
     }
+}
+
+/// How much of the request's body is worth keeping.
+fn keep_up_to(exchange: &Exchange, route: &RoutePlan) -> Option<usize> {
+    if exchange.request.body() == BodyLength::None {
+        return None;
+    }
+    let repeat = if route.retries.attempts > 0 && exchange.request.method().is_idempotent() {
+        route.retries.buffer
+    } else {
+        0
+    };
+    let most = repeat.max(exchange.mirror_up_to);
+    (most > 0).then_some(most)
+}
+
+/// The client has gone.
+fn gone(exchange: &mut Exchange) -> Next {
+    exchange.status = 499;
+    exchange.reason = Some(Reason::ClientGone);
+    Next::Abort
 }
 
 /// What the client is told when no connection could be opened.
 const fn status_of(reason: Reason) -> u16 {
     match reason {
         Reason::ConnectTimeout | Reason::TotalTimeout => 504,
+        Reason::Draining => 503,
         _ => 502,
     }
 }
@@ -172,6 +378,18 @@ fn render(template: &Template, exchange: &mut Exchange) -> bool {
     rendered.is_ok()
 }
 
+/// The target as the endpoint gets it.
+fn target_of(exchange: &Exchange, rewritten: bool) -> forward::Target<'_> {
+    if rewritten {
+        forward::Target::Rewritten(&exchange.target)
+    } else {
+        forward::Target::AsReceived {
+            path: exchange.path(),
+            query: exchange.request.query(),
+        }
+    }
+}
+
 /// The head as every attempt sends it.
 fn write_head(
     head: &mut Vec<u8>,
@@ -180,28 +398,16 @@ fn write_head(
     listener: &ListenerPlan,
     rewritten: bool,
 ) {
-    let target = if rewritten {
-        forward::Target::Rewritten(&exchange.target)
-    } else {
-        forward::Target::AsReceived {
-            path: exchange.path(),
-            query: exchange.request.query(),
-        }
-    };
+    let target = target_of(exchange, rewritten);
     forward::request_head(head, exchange, client, listener, target);
 }
 
 /// Whether the request may be sent twice without harm, and still can be.
 fn may_repeat(exchange: &Exchange, client: &Client) -> bool {
     exchange.request.method().is_idempotent()
-        && exchange.request.body() == BodyLength::None
         && client.wire.is_flushed()
-}
-
-fn may_try_again(on: bool, exchange: &Exchange, route: &RoutePlan, total: u64) -> bool {
-    on && u32::from(exchange.attempts) <= route.retries.attempts
-        && exchange.attempts < MOST_ATTEMPTS
-        && now() < total
+        && (exchange.request.body() == BodyLength::None
+            || exchange.replay.as_ref().is_some_and(|kept| !kept.is_lost()))
 }
 
 async fn fail(
@@ -236,88 +442,4 @@ fn note_failure(
         Failure::BadResponse(_) => cells.bad_responses.inc(),
         _ => {}
     }
-}
-
-/// The endpoint's final head is here: pass it on, and then the body.
-async fn answer(
-    send: &Send<'_>,
-    client: &mut Client,
-    exchange: &mut Exchange,
-    mut up: Upstream,
-    mut request: Relay,
-) -> Next {
-    let Send {
-        local, listener, ..
-    } = *send;
-    let response = &exchange.response;
-    let length = response.body(exchange.request.method());
-    let delimited = match length {
-        BodyLength::None | BodyLength::Length(_) => forward::Delimited::AsReceived,
-        BodyLength::Chunked | BodyLength::UntilClose if client.version == Version::H11 => {
-            forward::Delimited::Chunked
-        }
-        BodyLength::Chunked | BodyLength::UntilClose => forward::Delimited::ByClose,
-    };
-    up.wire.expect_message(length, response.fields());
-    let keep = request.is_done()
-        && delimited != forward::Delimited::ByClose
-        && client.may_keep(local, exchange, listener);
-    exchange.status = response.status();
-    client
-        .wire
-        .frame(if delimited == forward::Delimited::Chunked {
-            Framing::Chunked
-        } else {
-            Framing::Identity
-        });
-    forward::response_head(
-        client.wire.stage(),
-        local,
-        &exchange.response,
-        client.version,
-        delimited,
-        keep,
-    );
-    let outcome = send.relay(client, exchange, &mut up, &mut request).await;
-    let request_done = request.is_done();
-    exchange.body_in = request.moved;
-    exchange.endpoint_bytes = up.moved();
-    request.reset(&local.worker.pipes);
-    match outcome {
-        Ok(()) => {
-            if request_done && exchange.response.keep_alive() {
-                up.recycle(local, client.plan(), exchange.times.first_byte);
-            }
-            if keep {
-                Next::KeepAlive
-            } else if request_done && client.wire.input.is_empty() {
-                Next::Close
-            } else {
-                Next::Linger
-            }
-        }
-        Err(failure) => {
-            exchange.reason = Some(failure.answer().reason);
-            exchange.rule = failure.rule();
-            note_failure(local, client.plan(), exchange, up.service, &failure);
-            Next::Abort
-        }
-    }
-}
-
-/// The endpoint agreed to another protocol.
-async fn switch(
-    send: &Send<'_>,
-    client: &mut Client,
-    exchange: &mut Exchange,
-    up: Upstream,
-) -> Next {
-    let upgrade = exchange.response.upgrade().unwrap_or_default();
-    exchange.status = 101;
-    forward::switching_head(client.wire.stage(), &exchange.response, upgrade);
-    if reply::flush(client, send.listener).await.is_err() {
-        exchange.reason = Some(Reason::ClientGone);
-        return Next::Abort;
-    }
-    Next::Tunnel(Box::new(up))
 }

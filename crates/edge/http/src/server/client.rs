@@ -7,8 +7,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use weir_net::{Admission, Connection, Listening, Micros, Timer, Worker, now};
-use weir_telemetry::Reason;
+use tokio::task::coop::has_budget_remaining;
+use weir_net::{Admission, Connection, Listening, Micros, ResetWatch, Timer, Worker, now};
+use weir_telemetry::{Reason, Refusal};
 
 use crate::{
     codec::{BodyLength, HeadError, Parsed, RequestHead, Version},
@@ -55,6 +56,8 @@ pub(crate) struct Client {
     plan: Rc<LocalPlan>,
     /// The listener closes, and this connection, still silent, was given its last moment.
     leaving: bool,
+    /// Waits for a reset once the client has ended its direction.
+    reset: ResetWatch,
     /// Keeps the connection counted while it lives.
     _admission: Admission,
 }
@@ -84,6 +87,7 @@ impl Client {
             listener,
             plan,
             leaving: false,
+            reset: ResetWatch::default(),
             _admission: admission,
         }
     }
@@ -144,14 +148,20 @@ impl Client {
                 self.timer.register(cx);
                 return Poll::Pending;
             }
+            if closing && !has_budget_remaining() {
+                // This task has had its turn, so nobody knows yet whether a request is waiting. It is woken at once.
+                return Poll::Pending;
+            }
             let time = now();
             if exchange.is_none() && closing {
-                if self.served > 0 || self.leaving {
+                if self.served > 0 {
                     return Poll::Ready(Err(Stopped::Ended));
                 }
                 // It has just connected, and its request may be on the way.
-                self.leaving = true;
-                self.timer.set(time + LAST_CALL);
+                if !self.leaving {
+                    self.leaving = true;
+                    self.timer.set(time + LAST_CALL);
+                }
             }
             self.timer
                 .poll_expired(cx, time)
@@ -159,6 +169,10 @@ impl Client {
         })
         .await;
         let Some(mut exchange) = exchange else {
+            if self.leaving && matches!(heard, Err(Stopped::Expired)) {
+                let cells = self.options().metrics.on(worker.id);
+                cells.refused.count(Refusal::Draining);
+            }
             return Heard::End;
         };
         match heard {
@@ -168,13 +182,20 @@ impl Client {
                 Heard::Request(exchange)
             }
             Err(Stopped::Bad(error)) => {
+                exchange.request.salvage(self.wire.input.unread());
                 exchange.rule = error.reason();
                 exchange.detail = error.detail();
                 let answer = Answer::closing(error.status(), reason_of(error));
                 Heard::Bad(exchange, answer)
             }
             Err(Stopped::Expired) => {
-                Heard::Bad(exchange, Answer::closing(408, Reason::HeadTimeout))
+                exchange.request.salvage(self.wire.input.unread());
+                let answer = if worker.is_cut() {
+                    Answer::closing(503, Reason::Draining)
+                } else {
+                    Answer::closing(408, Reason::HeadTimeout)
+                };
+                Heard::Bad(exchange, answer)
             }
             Err(Stopped::Ended) => {
                 local.spare(exchange);
@@ -261,6 +282,9 @@ impl Client {
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
+        }
+        if self.wire.ended {
+            return self.reset.poll(cx, &self.wire.stream);
         }
         Poll::Pending
     }

@@ -38,6 +38,11 @@ pub(crate) async fn serve(local: Rc<Local>, connection: Connection) {
                 tunnel::run(local, &mut client, &mut exchange, *up).await;
                 Next::Close
             }
+            // Whatever it was that did not come in time: there was no more time to be had.
+            Next::Abort if local.worker.is_cut() => {
+                exchange.reason = Some(Reason::Draining);
+                Next::Abort
+            }
             next => next,
         };
         client.idle_since = record::finish(local, &mut client, &exchange);

@@ -1,17 +1,17 @@
 //! Connections to endpoints: opened, used by one exchange at a time, kept for the next.
 
-use std::{future::poll_fn, io, pin::pin, task::Poll};
+use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll};
 
 use tokio::net::TcpStream;
 use weir_net::{Micros, Stream, now};
-use weir_service::Picked;
+use weir_service::{Endpoint, Entry, Outcome, Picked};
 use weir_telemetry::Reason;
 
 use crate::{
     exchange::Exchange,
     local::{Local, LocalPlan},
     plan::RoutePlan,
-    proxy::Deadline,
+    proxy::{Deadline, Failure},
     server::Client,
     wire::Wire,
 };
@@ -24,6 +24,10 @@ pub(crate) struct Upstream {
     /// Index of the service in the plan.
     pub(crate) service: u32,
     picked: Picked,
+    /// Its place among the service's requests in flight, for as long as this lasts. Given back after the endpoint's own.
+    pub(crate) entry: Option<Entry>,
+    /// When the request was sent here, if that was later than to another endpoint.
+    pub(crate) sent: Micros,
     /// Bytes received and sent before this exchange.
     before: (u64, u64),
 }
@@ -34,8 +38,55 @@ impl Upstream {
             before: (wire.received, wire.sent),
             wire,
             service,
+            entry: None,
+            sent: 0,
             picked,
         }
+    }
+
+    /// Where it leads.
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        self.picked.endpoint()
+    }
+
+    /// The endpoint answered: what that says about it.
+    pub(crate) fn report(&mut self, exchange: &Exchange) {
+        let times = &exchange.times;
+        let latency = times.first_byte.saturating_sub(times.sent.max(self.sent));
+        let outcome = Outcome::of_status(exchange.response.status());
+        self.picked
+            .report(outcome, latency, times.first_byte / 1000);
+    }
+
+    /// The endpoint failed: what that says about it. A deadline that the client chose says nothing.
+    pub(crate) fn failed(&mut self, failure: &Failure, exchange: &Exchange) {
+        if matches!(failure, Failure::Timeout(Reason::TotalTimeout)) && !exchange.own_deadline {
+            return;
+        }
+        if let Some(outcome) = failure.outcome() {
+            let time = now();
+            let latency = time.saturating_sub(exchange.times.sent);
+            self.picked.report(outcome, latency, time / 1000);
+        }
+    }
+
+    /// The attempt ended like this.
+    pub(crate) fn report_as(&mut self, outcome: Outcome, time: Micros) {
+        self.picked.report(outcome, 0, time / 1000);
+    }
+
+    /// Another endpoint was faster.
+    pub(crate) fn outpaced(&self, exchange: &Exchange, time: Micros) {
+        let waited = time.saturating_sub(exchange.times.sent);
+        self.picked.outpaced(waited, time / 1000);
+    }
+
+    /// Closes the connection, keeps the choice.
+    pub(crate) fn give_up(mut self, local: &Local) -> Picked {
+        local.worker.buffers.reclaim(&mut self.wire.input);
+        self.wire.forget_staged();
+        local.reclaim_scratch(self.wire.take_stage());
+        self.picked
     }
 
     /// Bytes received and sent for this exchange.
@@ -45,10 +96,8 @@ impl Upstream {
     }
 
     /// Closes the connection and gives its memory back.
-    pub(crate) fn discard(mut self, local: &Local) {
-        local.worker.buffers.reclaim(&mut self.wire.input);
-        self.wire.forget_staged();
-        local.reclaim_scratch(self.wire.take_stage());
+    pub(crate) fn discard(self, local: &Local) {
+        drop(self.give_up(local));
     }
 
     /// Keeps the connection for the next request, if nothing speaks against it.
@@ -65,6 +114,8 @@ impl Upstream {
             mut wire,
             service,
             picked,
+            entry: _,
+            sent: _,
             before: _,
         } = self;
         picked.endpoint().succeeded();
@@ -117,7 +168,7 @@ pub(crate) async fn connect(
             let stream = Stream::tcp(socket);
             Ok(Box::new(Wire::new(stream, local.upstream_limits)))
         }
-        Err(Unconnected::Late(Reason::ClientGone)) => Err(Reason::ClientGone),
+        Err(Unconnected::Late(why @ (Reason::ClientGone | Reason::Draining))) => Err(why),
         Err(Unconnected::Failed(error)) if is_ours(&error) => Err(Reason::ConnectFailed),
         Err(why) => {
             cells.connect_failures.inc();

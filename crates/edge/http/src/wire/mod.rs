@@ -9,9 +9,11 @@
 mod body;
 mod connection;
 mod relay;
+mod replay;
 
 pub(crate) use self::{
     body::{BodyError, Data, Sink, Source},
     connection::{Framing, Wire},
     relay::{Relay, RelayError, Waits},
+    replay::Replay,
 };

@@ -4,7 +4,10 @@ use std::task::{Context, Poll, ready};
 
 use weir_net::{Buffers, Pipe, Pipes};
 
-use super::body::{BodyError, Data, Sink, Source};
+use super::{
+    body::{BodyError, Data, Sink, Source},
+    replay::Replay,
+};
 
 /// Bodies with at least this much still to come move inside the kernel: below it,
 /// two copies cost less than the extra system calls.
@@ -42,6 +45,10 @@ pub(crate) struct Relay {
     /// Everything is flushed.
     done: bool,
     pipe: Option<Pipe>,
+    /// Keeps a copy of what passes; what it holds from before goes out first.
+    replay: Option<Replay>,
+    /// How much of that went out.
+    replayed: usize,
 }
 
 impl Relay {
@@ -52,6 +59,21 @@ impl Relay {
             limit: Some(limit),
             ..Self::default()
         }
+    }
+
+    /// Sends what `replay` holds before anything else, and keeps a copy of what follows in it.
+    pub(crate) fn with_replay(self, replay: Replay) -> Self {
+        let moved = replay.bytes().map_or(0, <[u8]>::len) as u64;
+        Self {
+            replay: Some(replay),
+            moved,
+            ..self
+        }
+    }
+
+    /// Takes the copy.
+    pub(crate) fn take_replay(&mut self) -> Option<Replay> {
+        self.replay.take()
     }
 
     /// Whether the body has arrived in full.
@@ -94,6 +116,9 @@ impl Relay {
                 ready!(self.poll_splice(cx, source, sink, pipes))?;
                 continue;
             }
+            if self.replay.is_some() {
+                ready!(self.poll_replay(cx, sink))?;
+            }
             match source.poll_data(cx, pool) {
                 Poll::Ready(Ok(Data::Ready)) => {
                     let data = source.data();
@@ -104,6 +129,10 @@ impl Relay {
                     }
                     self.waits = Some(Waits::Sink);
                     let n = ready!(sink.poll_push(cx, data)).map_err(|_| RelayError::Sink)?;
+                    if let Some(replay) = &mut self.replay {
+                        replay.push(&data[..n]);
+                        self.replayed += n;
+                    }
                     source.consume(n);
                     self.moved += n as u64;
                     self.consider_splicing(source, sink, pipes);
@@ -123,6 +152,22 @@ impl Relay {
         }
     }
 
+    /// Sends what was kept of an earlier try.
+    fn poll_replay<K: Sink>(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut K,
+    ) -> Poll<Result<(), RelayError>> {
+        let kept = self.replay.as_ref().and_then(Replay::bytes);
+        while let Some(rest) = kept.and_then(|kept| kept.get(self.replayed..))
+            && !rest.is_empty()
+        {
+            self.waits = Some(Waits::Sink);
+            self.replayed += ready!(sink.poll_push(cx, rest)).map_err(|_| RelayError::Sink)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Once the buffered part of a large, plainly framed body is out, the rest goes through a pipe.
     #[inline]
     fn consider_splicing<S: Source, K: Sink>(
@@ -134,7 +179,7 @@ impl Relay {
         let Some((from, left)) = source.raw() else {
             return;
         };
-        if left < SPLICE_FROM {
+        if left < SPLICE_FROM || self.replay.as_ref().is_some_and(|kept| !kept.is_lost()) {
             return;
         }
         if let Some(to) = sink.raw()

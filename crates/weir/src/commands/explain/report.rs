@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use weir_config::ByteSize;
 use weir_http::{Decision, ExplainedAction, ExplainedAnswer, ExplainedRoute, ExplainedService};
-use weir_service::{EndpointTarget, ServiceConfig};
+use weir_service::ServiceConfig;
 
 use super::Told;
 use super::live::{Live, LiveEndpoint};
@@ -80,6 +80,21 @@ fn add_route(table: &mut Table, route: &ExplainedRoute, told: &Told<'_>) {
                 format!(", balanced by {}", config.balance)
             });
             table.row(&["service", &format!("{}{balance}", service.service)]);
+            if !service.split.is_empty() {
+                table.row(&["split", &split(service)]);
+            }
+            if let Some((shadow, share)) = &service.mirror {
+                table.row(&["mirror", &format!("{} to {shadow}", percent(*share))]);
+            }
+            if !service.sticky.is_empty() {
+                let noun = if service.sticky.len() > 1 {
+                    "cookies"
+                } else {
+                    "cookie"
+                };
+                let cookies = format!("by the {noun} {}", service.sticky.join(" and "));
+                table.row(&["sticky", &cookies]);
+            }
             let timeouts =
                 timeouts(service).map(|(name, limit)| format!("{name} {}", shown(limit)));
             table.row(&["timeouts", &timeouts.join(", ")]);
@@ -94,13 +109,35 @@ fn add_route(table: &mut Table, route: &ExplainedRoute, told: &Told<'_>) {
                 &format!("{status} with a body of {length} bytes"),
             ]);
         }
-        ExplainedAction::Files { path } => table.row(&["file", path]),
+        ExplainedAction::Files { root, path } => {
+            table.row(&["file", path]);
+            table.row(&["below", root]);
+        }
     }
     let max_body = route.max_body.map_or_else(
         || "of any size".to_owned(),
         |bytes| format!("up to {}", ByteSize::bytes(bytes)),
     );
     table.row(&["body", &max_body]);
+}
+
+fn split(service: &ExplainedService) -> String {
+    let shares = service.split.iter();
+    let shares: Vec<String> = shares
+        .map(|(name, share)| format!("{} to {name}", percent(*share)))
+        .collect();
+    let why = if service.kept {
+        "a cookie keeps this one where it is"
+    } else {
+        "shown is the largest"
+    };
+    format!("{}; {why}", shares.join(", "))
+}
+
+/// A part of one as people write it.
+fn percent(part: f64) -> String {
+    let thousandths = (part * 100_000.0).round() / 1000.0;
+    format!("{thousandths}%")
 }
 
 fn retries(service: &ExplainedService) -> String {
@@ -228,7 +265,9 @@ fn route_for_machines(route: &ExplainedRoute, told: &Told<'_>, live: &Live) -> J
         ExplainedAction::Respond { status, length } => {
             json["respond"] = json!({ "status": status, "length": length })
         }
-        ExplainedAction::Files { path } => json["file"] = json!({ "path": path }),
+        ExplainedAction::Files { root, path } => {
+            json["file"] = json!({ "path": path, "root": root });
+        }
     }
     json
 }
@@ -255,8 +294,18 @@ fn service_for_machines(service: &ExplainedService, told: &Told<'_>, live: &Live
             .map(|(address, weight)| json!({ "address": address, "weight": weight }))
             .collect(),
     };
+    let shares = service.split.iter();
+    let split: Vec<Json> = shares
+        .map(|(name, share)| json!({ "service": name, "share": share }))
+        .collect();
+    let mirror = service.mirror.as_ref();
+    let mirror = mirror.map(|(name, share)| json!({ "service": name, "share": share }));
     json!({
         "name": service.service,
+        "split": split,
+        "kept_by_cookie": service.kept,
+        "mirror": mirror,
+        "sticky_cookies": service.sticky,
         "live": is_live,
         "endpoints": endpoints,
         "head": service.head,
@@ -294,9 +343,8 @@ fn configured(service: &str, told: &Told<'_>) -> Vec<(String, u64)> {
         .into_iter()
         .flatten()
         .map(|endpoint| {
-            let (EndpointTarget::Address(address) | EndpointTarget::Dns(address)) =
-                &endpoint.target;
-            (address.to_string(), u64::from(endpoint.weight.as_u32()))
+            let weight = u64::from(endpoint.weight.as_u32());
+            (endpoint.target.to_string(), weight)
         })
         .collect()
 }

@@ -12,12 +12,17 @@ routes:
   - { path: "/users/{id}", methods: GET, service: users, rewrite: "/v2/users/{id}", timeout: 5s, retries: 0, max_body: 1MiB }
   - { path: /old/*, redirect: "/new/{rest}" }
   - { path: /ping, respond: { body: pong } }
+  - { path: /assets/*, files: / }
 services:
   app: [127.0.0.1:3000, { address: "127.0.0.1:3001", weight: 2 }]
   users: { endpoints: ["127.0.0.1:3002"], balance: round_robin }
 "#;
 
 fn ask(line: &str) -> (String, serde_json::Value) {
+    ask_in(CONFIG, line)
+}
+
+fn ask_in(config: &str, line: &str) -> (String, serde_json::Value) {
     let words = ["weir", "explain"].into_iter().chain(line.split(' '));
     let Ok(Cli {
         command: Command::Explain(arguments),
@@ -27,7 +32,7 @@ fn ask(line: &str) -> (String, serde_json::Value) {
     };
     let source = ConfigSource::Text {
         name: "weir.yaml".to_owned(),
-        text: CONFIG.to_owned(),
+        text: config.to_owned(),
     };
     let compiled = process::compile(&source).unwrap_or_else(|problems| panic!("{problems}"));
     let url = Url::parse(&arguments.url).unwrap();
@@ -59,6 +64,7 @@ routes, the most specific first
   GET /users/{id}  chosen: the most specific route that matches
   /*               matches, but is less specific
   /ping            path does not match
+  /assets/*        path does not match
   /old/*           path does not match
 
 endpoints, from the config alone: no running Weir tells their state
@@ -95,6 +101,13 @@ fn other_actions() {
         "{text}"
     );
     assert_eq!(json["route"]["respond"]["status"], 200);
+    let (text, json) = ask("GET /assets/a/b.css");
+    assert!(text.contains("file      a/b.css\nbelow     /\n"), "{text}");
+    let file = &json["route"]["file"];
+    assert_eq!(
+        (&file["path"], &file["root"]),
+        (&"a/b.css".into(), &"/".into())
+    );
 }
 
 #[test]
@@ -133,4 +146,52 @@ fn the_port_chooses_the_listener() {
     );
     let (_, json) = ask("GET http://localhost/ --listener inside");
     assert_eq!(json["listener"], "inside");
+}
+
+#[test]
+fn a_split_is_told_with_its_shares_and_cookies() {
+    let config = r#"
+admin: off
+routes:
+  - path: /*
+    split: { stable: 95, canary: 5, next: 0 }
+    sticky: { cookie: lane, secret: 0123456789abcdef }
+    mirror: { service: shadow, share: 12.5% }
+    deadline: x-ms
+services:
+  stable: { endpoints: ["127.0.0.1:3000"], sticky: lb }
+  canary: { endpoints: ["127.0.0.1:3001"] }
+  next: { endpoints: ["127.0.0.1:3002"] }
+  shadow: { endpoints: ["127.0.0.1:3003"] }
+"#;
+    let (text, json) = ask_in(config, "GET http://a:8080/ -H x-ms:1500");
+    for part in [
+        "service   stable, balanced by p2c\n",
+        "split     95% to stable, 5% to canary, 0% to next; shown is the largest\n",
+        "mirror    12.5% to shadow\n",
+        "sticky    by the cookies lane and lb\n",
+        "timeouts  total 1s500ms,",
+        "  x-ms: 1500\n",
+    ] {
+        assert!(text.contains(part), "{part}{text}");
+    }
+    let service = &json["route"]["service"];
+    assert_eq!(service["split"][1]["service"], "canary");
+    assert_eq!(service["split"][1]["share"], 0.05);
+    assert_eq!(service["mirror"]["service"], "shadow");
+    assert_eq!(service["kept_by_cookie"], false);
+    // A user who is on a lane stays there; the cookie is signed with the secret above.
+    let cookie = "cookie:lane=canary.622714454aa21b40574edb66773d23fe";
+    let (text, json) = ask_in(config, &format!("GET http://a:8080/ -H {cookie}"));
+    for part in [
+        "service   canary, balanced by p2c\n",
+        "; a cookie keeps this one where it is\n",
+        "sticky    by the cookie lane\n",
+    ] {
+        assert!(text.contains(part), "{part}{text}");
+    }
+    assert_eq!(json["route"]["service"]["kept_by_cookie"], true);
+    assert!(!text.contains("lane=canary"), "{text}");
+    let (text, _) = ask_in(config, "GET http://a:8080/ -H x-ms:0");
+    assert!(text.contains("504 from Weir itself"), "{text}");
 }

@@ -42,6 +42,40 @@ error: there is no service `other`
 }
 
 #[test]
+fn services_of_a_split_and_a_mirror_must_exist() {
+    let text = "\
+routes:
+  - { path: /a, split: { stable: 95, canry: 5 } }
+  - { path: /b, service: stable, mirror: { service: shadw, share: 10% } }
+services:
+  stable: [127.0.0.1:3001]
+  canary: [127.0.0.1:3002]
+  shadow: [127.0.0.1:3003]
+";
+    assert_eq!(
+        told(text),
+        "\
+error: there is no service `canry`
+ --> weir.yaml:2:38
+  |
+2 |   - { path: /a, split: { stable: 95, canry: 5 } }
+  |                                      ^^^^^ did you mean `canary`?
+  = at: routes[0].split.canry
+
+error: there is no service `shadw`
+ --> weir.yaml:3:53
+  |
+3 |   - { path: /b, service: stable, mirror: { service: shadw, share: 10% } }
+  |                                                     ^^^^^ did you mean `shadow`?
+  = at: routes[1].mirror.service
+"
+    );
+    let used = text.replace("canry", "canary").replace("shadw", "shadow");
+    let loaded = parse("weir.yaml", &used, &environment).expect("a config");
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+}
+
+#[test]
 fn a_service_that_nobody_uses_is_told_when_all_else_is_well() {
     let routes = "routes: [{ path: /*, respond: 200 }";
     let services = "services: { users: [127.0.0.1:3001] }\n";
@@ -112,6 +146,60 @@ fn what_does_not_go_together_is_told() {
         (
             "routes: [{ files: ., retries: 1 }]",
             "`retries` says something only about a `service`",
+        ),
+        (
+            "routes: [{ redirect: /a, mirror: b }]",
+            "`mirror` says something only about a `service` or a `split`",
+        ),
+        (
+            "routes: [{ respond: 200, priority: low }]",
+            "`priority` says something only about a `service` or a `split`",
+        ),
+        (
+            "routes: [{ files: ., deadline: x-ms }]",
+            "`deadline` says something only about a `service` or a `split`",
+        ),
+        (
+            "routes: [{ service: a, sticky: lane }]",
+            "write it under the service `a`",
+        ),
+        (
+            "routes: [{ respond: 200, sticky: lane }]",
+            "`sticky` of a route says something only about a `split`",
+        ),
+        ("routes: [{ split: {} }]", "this splits among no service"),
+        ("routes: [{ split: { a: 0 } }]", "no service has a share"),
+        (
+            "routes: [{ split: { a: 50%, b: 49.5% } }]",
+            "these shares are 99.5% together",
+        ),
+        (
+            "routes: [{ split: { a: 50%, b: 50 } }]",
+            "weights and percentages cannot stand beside each other",
+        ),
+        (
+            "routes: [{ split: { a: 1001 } }]",
+            "expected a weight from 0 to 1000",
+        ),
+        (
+            "routes: [{ split: { a: -1 } }]",
+            "expected a weight from 0 to 1000",
+        ),
+        (
+            "routes: [{ service: a, mirror: { service: b, max_body: 1GiB } }]",
+            "`1GiB` is out of bounds",
+        ),
+        (
+            "routes: [{ service: a, priority: urgent }]",
+            "one of `high`, `normal`, `low`",
+        ),
+        (
+            "routes: [{ service: a, priority: { header: 'a b' } }]",
+            "expected the name of a header field",
+        ),
+        (
+            "routes: [{ service: a, deadline: Host }]",
+            "this one has a meaning of its own",
         ),
         (
             "routes: [{ respond: { status: 204, body: x } }]",
@@ -197,12 +285,7 @@ fn what_is_not_built_is_not_taken() {
         "routes: [{ respond: 200, rate_limit: 1/s }]",
         "routes: [{ respond: 200, auth: a }]",
         "routes: [{ respond: 200, cache: 60s }]",
-        "routes: [{ split: {} }]",
         "services: { a: { endpoints: ['b:1'], tls: {} } }",
-        "services: { a: { endpoints: ['b:1'], breaker: {} } }",
-        "services: { a: { endpoints: ['b:1'], balance: ip_hash } }",
-        "services: { a: [{ srv: 'b:1' }] }",
-        "routes: [{ service: a, retries: { on: [5xx] } }]",
     ] {
         let told = told(text);
         assert!(

@@ -111,7 +111,7 @@ fn has_type(name: &Json, value: &Json) -> bool {
 }
 
 /// Problems that only the parser can see: what a schema cannot say, or what it says more loosely.
-const BEYOND: [&str; 25] = [
+const BEYOND: [&str; 32] = [
     "the value of `${NONE:-x}`",
     "there is no service",
     "there is no listener",
@@ -137,14 +137,23 @@ const BEYOND: [&str; 25] = [
     "the range begins at another address",
     "a name only, without a folder",
     "cannot read the secret file",
+    "expected the name of a header field",
+    "weights and percentages cannot stand",
+    "these shares are",
+    "no service has a share",
+    "this splits among no service",
+    "this secret can be guessed",
+    "browsers take",
 ];
 
 /// Texts that match a pattern without being right, such as an address that has too many parts.
-const LOOSE: [&str; 4] = [
+const LOOSE: [&str; 6] = [
     "expected an address to listen on",
     "expected an address or a range",
     "expected a host and port",
     "expected statuses",
+    "expected a weight from 0 to 1000",
+    "or a status such as `503`",
 ];
 
 #[test]
@@ -161,7 +170,7 @@ fn schema_and_parser_agree() {
             Json::Array(items) => {
                 for item in items {
                     // Small configs with what a route refers to, so that thousands are read in a moment.
-                    let services = json!({ "users": ["a:1"], "shop": ["a:1"] });
+                    let services = json!({ "users": ["a:1"], "shop": ["a:1"], "canary": ["a:1"], "shadow": ["a:1"] });
                     let listeners = json!({ "web": ":1", "internal": ":2" });
                     wrongs(item, &mut |wrong| {
                         variants.push(

@@ -49,6 +49,32 @@ fn a_plain_request() {
 }
 
 #[test]
+fn what_is_known_of_a_refused_or_partial_head() {
+    #[rustfmt::skip] // One case a line.
+    let cases: [(&str, &str, &str, &str, bool); 8] = [
+        ("GET /a HTTP/1.1\r\nHost: h\r\nBad : x\r\n", "GET", "/a", "h", true),
+        ("GET /a HTTP/1.1\r\nHost: h\r\nUser-", "GET", "/a", "h", true),
+        ("GET http://t/a HTTP/1.1\r\nHost: h\r\n\r\n", "GET", "http://t/a", "t", true),
+        ("GET /a HTTP/9.9\r\nHost: h\r\n\r\n", "GET", "/a", "", false),
+        ("\r\nGET /a", "GET", "/a", "", false),
+        ("GET", "", "", "", false),
+        ("no method: here\r\n", "no", "method:", "", false),
+        ("<html>", "", "", "", false),
+    ];
+    for (input, method, target, authority, has_line) in cases {
+        let (mut head, mut scanned) = (RequestHead::new(), 0);
+        let _ = head.parse(input.as_bytes(), &mut scanned, &HeadLimits::default());
+        head.salvage(input.as_bytes());
+        assert_eq!(text(head.method_bytes()), method, "{input:?}");
+        assert_eq!(text(head.target()), target, "{input:?}");
+        assert_eq!(text(head.authority()), authority, "{input:?}");
+        assert_eq!(head.has_line(), has_line, "{input:?}");
+        head.clear();
+        assert!(head.method_bytes().is_empty());
+    }
+}
+
+#[test]
 fn framing() {
     use HeadError::*;
     for (fields, body) in [

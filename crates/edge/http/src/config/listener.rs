@@ -1,0 +1,127 @@
+//! How a listener speaks HTTP.
+
+use weir_config::{ByteSize, Cidr, Cx, Duration, Node, OrOff, Spanned, Within, choice, object};
+
+object! {
+    /// How a listener speaks HTTP.
+    pub struct HttpConfig {
+        /// How large the head of a request may be: its first line and all fields.
+        pub max_head: Spanned<ByteSize> = ByteSize::kib(32).into(),
+        /// How many fields a request may have.
+        pub max_fields: Within<8, 10_000> = Within::new(100),
+        /// How large one field may be, its name included.
+        pub max_field: Spanned<ByteSize> = ByteSize::kib(16).into(),
+        /// How large the target of a request may be: its path and query.
+        pub max_target: Spanned<ByteSize> = ByteSize::kib(8).into(),
+        /// How large the body of a request may be, unless its route says otherwise; `off` for any size.
+        pub max_body: OrOff<ByteSize> = OrOff::On(ByteSize::gib(1)),
+        /// How many requests one connection may carry; `off` for any number.
+        pub max_requests: OrOff<Within<1, 1_000_000_000>> = OrOff::On(Within::new(100_000)),
+        /// How long a new connection may take to send its first byte.
+        pub first_byte_timeout: Duration = Duration::from_secs(10),
+        /// How long a request may take from its first byte to the end of its head.
+        pub head_timeout: Duration = Duration::from_secs(10),
+        /// How long the body of a request may make no progress.
+        pub body_timeout: Duration = Duration::from_secs(30),
+        /// How long a client may take none of an answer that waits for it.
+        pub send_timeout: Duration = Duration::from_secs(30),
+        /// How long an answer may make no progress once the client has ended its own direction. Most clients that do so
+        /// have gone; some still wait for the answer.
+        pub half_close_timeout: Duration = Duration::from_secs(5),
+        /// How long a connection may wait for its next request.
+        pub idle_timeout: Duration = Duration::from_secs(75),
+        /// How long a tunnel, such as a WebSocket, may be silent in both directions.
+        pub tunnel_timeout: Duration = Duration::from_secs(3600),
+        /// Whom to believe about the client, and what to tell endpoints about it.
+        pub forwarded: ForwardedConfig = ForwardedConfig::default(),
+        /// Whether requests carry an `X-Request-Id`; a well-formed one that the client sends is kept.
+        pub request_id: bool = true,
+        /// Whether requests without a valid `traceparent` (W3C Trace Context) get one.
+        pub traceparent: bool = true,
+        /// Whether requests carry `Via` (RFC 9110, section 7.6.3).
+        pub via: bool = true,
+    }
+    check HttpConfig::check;
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            max_head: ByteSize::kib(32).into(),
+            max_fields: Within::new(100),
+            max_field: ByteSize::kib(16).into(),
+            max_target: ByteSize::kib(8).into(),
+            max_body: OrOff::On(ByteSize::gib(1)),
+            max_requests: OrOff::On(Within::new(100_000)),
+            first_byte_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(30),
+            half_close_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(75),
+            tunnel_timeout: Duration::from_secs(3600),
+            forwarded: ForwardedConfig::default(),
+            request_id: true,
+            traceparent: true,
+            via: true,
+        }
+    }
+}
+
+impl HttpConfig {
+    fn check(&self, _: &Node, cx: &mut Cx) {
+        const LEAST: ByteSize = ByteSize::bytes(256);
+        const MOST: ByteSize = ByteSize::mib(16);
+        for size in [self.max_head, self.max_field, self.max_target] {
+            if !(LEAST..=MOST).contains(&size.value) {
+                cx.error(size.span, format!("`{size}` is out of bounds"))
+                    .expected(format!("a size from {LEAST} to {MOST}"));
+            }
+        }
+        // Defaults may be larger: then the head's own bound is met first.
+        for part in [self.max_field, self.max_target] {
+            if part.value > self.max_head.value && !part.span.is_none() {
+                let message = format!(
+                    "this part of a head may not be larger than all of it, {}",
+                    self.max_head
+                );
+                cx.error(part.span, message)
+                    .help("raise `max_head`, or lower this");
+            }
+        }
+    }
+}
+
+object! {
+    /// Whom to believe about the client, and what to tell endpoints about it.
+    pub struct ForwardedConfig {
+        /// Proxies in front of Weir: their `Forwarded` and `X-Forwarded-*` are believed and extended, those of anyone
+        /// else are replaced.
+        pub trusted: Vec<Cidr> = Vec::new(),
+        /// Which fields tell endpoints about the client.
+        pub send: ForwardedFields = ForwardedFields::XForwarded,
+    }
+}
+
+impl Default for ForwardedConfig {
+    fn default() -> Self {
+        Self {
+            trusted: Vec::new(),
+            send: ForwardedFields::XForwarded,
+        }
+    }
+}
+
+choice! {
+    /// The fields that tell endpoints about the client.
+    pub enum ForwardedFields {
+        /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+        XForwarded = "x_forwarded",
+        /// `Forwarded` (RFC 7239).
+        Forwarded = "forwarded",
+        /// Both kinds.
+        Both = "both",
+        /// None; those of clients are removed.
+        Off = "off",
+    }
+}

@@ -1,0 +1,118 @@
+//! Where requests lead.
+
+use weir_config::{ByteSize, Cx, Map, Name, Node, OneOrMany, OrOff, Spanned, object, one_of};
+
+use weir_service::StickyConfig;
+
+use super::{
+    DeadlineConfig, FilesConfig, MirrorConfig, PriorityConfig, RedirectConfig, RespondConfig,
+    RetriesConfig, SplitConfig, TimeoutConfig,
+};
+
+object! {
+    /// Where requests lead. The most specific route that a request matches takes it, whatever the order of the file.
+    pub struct RouteConfig {
+        /// What logs and metrics call it; by default made of its host and path.
+        pub name: Option<Spanned<Name>>,
+        /// Hosts, exact or with a wildcard (`*.example.com`); by default any.
+        pub host: Option<OneOrMany<Spanned<String>>>,
+        /// The path: exact `/a/b`, prefix `/a/*`, parameters `/a/{id}`, or a regular expression `~^/a/\d+$`; by default any.
+        pub path: Option<Spanned<String>>,
+        /// Methods; by default any.
+        pub methods: Option<OneOrMany<Spanned<String>>>,
+        /// Header fields that must all be there: a value, `*` for any, or a regular expression after `~`.
+        pub headers: Map<Spanned<String>, String> = Map::default(),
+        /// Query parameters that must all be there, written like `headers`.
+        pub query: Map<Spanned<String>, String> = Map::default(),
+        /// The listeners that it belongs to; by default all.
+        pub listeners: Option<OneOrMany<Spanned<Name>>>,
+        /// The path, and query, that the service sees instead: `/users/{id}`, `/{rest}`.
+        pub rewrite: Option<Spanned<String>>,
+        /// How long the service may take; in short form, for the whole exchange.
+        pub timeout: TimeoutConfig = TimeoutConfig::default(),
+        /// When a request is tried again on another endpoint; in short form, how often.
+        pub retries: RetriesConfig = RetriesConfig::default(),
+        /// How large the body of a request may be; by default what the listener says.
+        pub max_body: Option<OrOff<ByteSize>>,
+        /// A cookie that keeps a user on one of the services of a `split`; in short form, its name.
+        pub sticky: Option<Spanned<StickyConfig>>,
+        /// Another service that gets copies of the requests; in short form, its name.
+        pub mirror: Option<Spanned<MirrorConfig>>,
+        /// Who goes first when the service is overloaded; by default `normal`.
+        pub priority: Option<PriorityConfig>,
+        /// The header field that says how long the client still waits; in short form, its name. By default none is
+        /// looked at.
+        pub deadline: Option<DeadlineConfig>,
+    }
+    one_of {
+        /// What becomes of the request.
+        pub action: Action
+    }
+    check RouteConfig::check;
+}
+
+one_of! {
+    /// What becomes of a request.
+    pub enum Action {
+        /// It goes to an endpoint of this service.
+        service => Service(Spanned<Name>),
+        /// It goes to an endpoint of one of these services, chosen by weight: `{ stable: 95, canary: 5 }`.
+        split => Split(SplitConfig),
+        /// The client is sent elsewhere.
+        redirect => Redirect(RedirectConfig),
+        /// It gets a fixed answer.
+        respond => Respond(RespondConfig),
+        /// It gets a file.
+        files => Files(FilesConfig),
+    }
+}
+
+impl RouteConfig {
+    /// The services that requests go to, and that copies of them go to.
+    pub fn services(&self) -> impl Iterator<Item = &Spanned<Name>> {
+        let (one, some) = match &self.action {
+            Action::Service(name) => (Some(name), None),
+            Action::Split(split) => (None, Some(split)),
+            _ => (None, None),
+        };
+        let some = some.into_iter().flat_map(SplitConfig::shares);
+        let copies = self.mirror.iter().map(|mirror| &mirror.service);
+        one.into_iter()
+            .chain(some.map(|(name, _)| name))
+            .chain(copies)
+    }
+
+    fn check(&self, node: &Node, cx: &mut Cx) {
+        if let Some(sticky) = &self.sticky
+            && !matches!(self.action, Action::Split(_))
+        {
+            let problem = cx.error(
+                sticky.span,
+                "`sticky` of a route says something only about a `split`",
+            );
+            if let Action::Service(name) = &self.action {
+                problem.help(format!(
+                    "to keep a user on one endpoint, write it under the service `{name}`"
+                ));
+            }
+        }
+        if matches!(self.action, Action::Service(_) | Action::Split(_)) {
+            return;
+        }
+        let about_services = [
+            ("rewrite", self.rewrite.is_some()),
+            ("timeout", self.timeout != TimeoutConfig::default()),
+            ("retries", self.retries != RetriesConfig::default()),
+            ("mirror", self.mirror.is_some()),
+            ("priority", self.priority.is_some()),
+            ("deadline", self.deadline.is_some()),
+        ];
+        for (key, _) in about_services.into_iter().filter(|(_, written)| *written) {
+            cx.error(
+                node.span,
+                format!("`{key}` says something only about a `service` or a `split`"),
+            )
+            .key(key);
+        }
+    }
+}
