@@ -35,7 +35,7 @@ pub(super) async fn enter(
     }
     let time = exchange.times.start;
     match gate.enqueue(exchange.priority, time) {
-        Ok(ticket) => wait(send, client, exchange, to, ticket, time).await,
+        Ok(ticket) => Box::pin(wait(send, client, exchange, to, ticket, time)).await,
         Err(shed) => Admitted::No(refuse(send, exchange, to, shed.as_str())),
     }
 }

@@ -95,7 +95,8 @@ impl Send<'_> {
             };
             exclude.push(picked.endpoint().id());
             exchange.hedged = true;
-            let raced = hedge::race(self, client, exchange, up, picked, to).await?;
+            // Boxed, as all that is rare: an idle connection's task has room for every future that it may ever await.
+            let raced = Box::pin(hedge::race(self, client, exchange, up, picked, to)).await?;
             exchange.times.first_byte = now();
             return Ok(Headed::Final(match raced {
                 Winner::First => None,

@@ -148,7 +148,8 @@ async fn attempts(
             }
             Tried::Unwanted(up, request) => (retry::Why::Status, Some((up, request))),
         };
-        match retry::next(send, client, exchange, to, why, &mut exclude).await {
+        let next = retry::next(send, client, exchange, to, why, &mut exclude);
+        match Box::pin(next).await {
             retry::Next::Try(next) => {
                 picked = next;
                 if let Some((up, request)) = unwanted {
@@ -158,7 +159,7 @@ async fn attempts(
             retry::Next::Over => {
                 return match unwanted {
                     Some((up, request)) => {
-                        answer::pass_on(send, client, exchange, *up, request).await
+                        Box::pin(answer::pass_on(send, client, exchange, *up, request)).await
                     }
                     None => fail(local, client, exchange, listener, last).await,
                 };
@@ -200,7 +201,8 @@ async fn pick(
         if unpicked == Unpicked::Full
             && let Some(held) = entry.take()
         {
-            match admit::wait_for_room(send, client, exchange, to, held).await {
+            let waiting = admit::wait_for_room(send, client, exchange, to, held);
+            match Box::pin(waiting).await {
                 Admitted::Yes(entered) => *entry = Some(entered),
                 Admitted::No(answer) => return Err(Refused::Answer(answer)),
                 Admitted::Gone => return Err(Refused::Gone),
