@@ -5,24 +5,25 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Destination, Tried, attempt::Send, may_repeat, mirror, note_failure, retry_after};
+use super::{
+    Destination, Flight, Tried, attempt::Send, may_repeat, mirror, note_failure, retry_after,
+};
 use crate::{
     codec::{BodyLength, Version},
     exchange::{Exchange, Next, forward, reply},
     proxy::failure::Failure,
     server::Client,
     upstream::Upstream,
-    wire::{Data, Framing, Relay, Source},
+    wire::{Data, Framing, Source},
 };
 use weir_telemetry::Reason;
 
-/// An answer's head is here.
-pub(super) async fn run(
+/// An answer's head is here: what it says about the endpoint, and whether it is one to pass on.
+pub(super) fn consider(
     send: &Send<'_>,
-    client: &mut Client,
-    exchange: &mut Exchange,
-    mut up: Upstream,
-    request: Relay,
+    client: &Client,
+    exchange: &Exchange,
+    up: &mut Upstream,
 ) -> Tried {
     up.report(exchange);
     let status = exchange.response.status();
@@ -37,9 +38,9 @@ pub(super) async fn run(
         && u32::from(exchange.attempts) <= retries.attempts
         && may_repeat(exchange, client)
     {
-        return Tried::Unwanted(Box::new(up), request);
+        return Tried::Unwanted;
     }
-    Tried::Done(pass_on(send, client, exchange, up, request).await)
+    Tried::Answered
 }
 
 /// Passes the answer on: its head, and then the body.
@@ -47,12 +48,15 @@ pub(super) async fn pass_on(
     send: &Send<'_>,
     client: &mut Client,
     exchange: &mut Exchange,
-    mut up: Upstream,
-    mut request: Relay,
+    flight: &mut Flight,
 ) -> Next {
     let Send {
         local, listener, ..
     } = *send;
+    let Flight { up: slot, request } = flight;
+    let Some(up) = slot.as_mut() else {
+        return Next::Abort;
+    };
     let response = &exchange.response;
     let length = response.body(exchange.request.method());
     let delimited = match length {
@@ -85,14 +89,17 @@ pub(super) async fn pass_on(
         keep,
     );
     mirror::offer(local, client, exchange, request.moved, request.is_done());
-    let outcome = send.relay(client, exchange, &mut up, &mut request).await;
+    let outcome = send.relay(client, exchange, up, request).await;
     let request_done = request.is_done();
     exchange.body_in = request.moved;
     exchange.endpoint_bytes = up.moved();
     request.reset(&local.worker.pipes);
     match outcome {
         Ok(()) => {
-            if request_done && exchange.response.keep_alive() {
+            if request_done
+                && exchange.response.keep_alive()
+                && let Some(up) = slot.take()
+            {
                 up.recycle(local, client.plan(), exchange.times.first_byte);
             }
             if keep {
@@ -118,10 +125,13 @@ pub(super) fn dismiss(
     client: &Client,
     exchange: &mut Exchange,
     to: &Destination<'_>,
-    mut up: Upstream,
-    mut request: Relay,
+    flight: &mut Flight,
 ) {
     let local = send.local;
+    let Flight { up: slot, request } = flight;
+    let Some(mut up) = slot.take() else {
+        return;
+    };
     let response = &exchange.response;
     let status = response.status();
     let reusable = request.is_done() && response.keep_alive();
@@ -165,7 +175,7 @@ pub(super) async fn switch(
     send: &Send<'_>,
     client: &mut Client,
     exchange: &mut Exchange,
-    up: Upstream,
+    slot: &mut Option<Upstream>,
 ) -> Next {
     exchange.status = 101;
     let plan = Rc::clone(client.plan());
@@ -174,5 +184,8 @@ pub(super) async fn switch(
         exchange.reason = Some(Reason::ClientGone);
         return Next::Abort;
     }
-    Next::Tunnel(Box::new(up))
+    match slot.take() {
+        Some(up) => Next::Tunnel(Box::new(up)),
+        None => Next::Abort,
+    }
 }

@@ -62,8 +62,18 @@ enum Tried {
     Done(Next),
     /// It failed; another try may be made.
     Failed(Answer, retry::Why),
+    /// It was answered.
+    Answered,
     /// It was answered with a status that is a reason to try again, if that is possible.
-    Unwanted(Box<Upstream>, Relay),
+    Unwanted,
+}
+
+/// The try that is under way. In one place for all that work on it, as moving it costs more than anything they do.
+#[derive(Debug, Default)]
+struct Flight {
+    up: Option<Upstream>,
+    /// The request's body on its way.
+    request: Relay,
 }
 
 /// Serves the request by an endpoint of a service.
@@ -121,6 +131,7 @@ async fn attempts(
         local, listener, ..
     } = *send;
     let mut exclude: Vec<EndpointId> = Vec::new();
+    let mut flight = Flight::default();
     let mut last = Answer::new(503, Reason::NoEndpoint);
     let mut picked = match pick(send, client, exchange, to, entry).await {
         Ok(picked) => picked,
@@ -136,37 +147,39 @@ async fn attempts(
         }
         exchange.attempts = exchange.attempts.saturating_add(1);
         exchange.endpoint = Some(Arc::clone(picked.endpoint()));
-        let tried = attempt(send, client, exchange, to, picked, &mut exclude).await;
+        let tried = attempt(
+            send,
+            client,
+            exchange,
+            to,
+            picked,
+            &mut exclude,
+            &mut flight,
+        );
+        let why = match tried.await {
+            Tried::Done(next) => return next,
+            Tried::Answered => break,
+            Tried::Unwanted => retry::Why::Status,
+            Tried::Failed(answer, why) => {
+                last = answer;
+                why
+            }
+        };
         if let Some(endpoint) = &exchange.endpoint {
             exclude.push(endpoint.id());
         }
-        let (why, unwanted) = match tried {
-            Tried::Done(next) => return next,
-            Tried::Failed(answer, why) => {
-                last = answer;
-                (why, None)
-            }
-            Tried::Unwanted(up, request) => (retry::Why::Status, Some((up, request))),
-        };
         let next = retry::next(send, client, exchange, to, why, &mut exclude);
         match Box::pin(next).await {
             retry::Next::Try(next) => {
                 picked = next;
-                if let Some((up, request)) = unwanted {
-                    answer::dismiss(send, client, exchange, to, *up, request);
-                }
+                answer::dismiss(send, client, exchange, to, &mut flight);
             }
-            retry::Next::Over => {
-                return match unwanted {
-                    Some((up, request)) => {
-                        Box::pin(answer::pass_on(send, client, exchange, *up, request)).await
-                    }
-                    None => fail(local, client, exchange, listener, last).await,
-                };
-            }
+            retry::Next::Over if flight.up.is_some() => break,
+            retry::Next::Over => return fail(local, client, exchange, listener, last).await,
             retry::Next::Gone => return gone(exchange),
         }
     }
+    answer::pass_on(send, client, exchange, &mut flight).await
 }
 
 /// Why no endpoint could be had.
@@ -232,6 +245,7 @@ async fn attempt(
     to: &Destination<'_>,
     picked: Picked,
     exclude: &mut Vec<EndpointId>,
+    flight: &mut Flight,
 ) -> Tried {
     let Send {
         local,
@@ -239,6 +253,7 @@ async fn attempt(
         route,
         total,
     } = *send;
+    let Flight { up: slot, request } = flight;
     let mut picked = picked;
     let mut fresh = false;
     loop {
@@ -257,7 +272,9 @@ async fn attempt(
             Some(wire) => wire,
             None => {
                 let begun = now();
-                match upstream::connect(local, client, exchange, route, to.service, total).await {
+                let connecting =
+                    upstream::connect(local, client, exchange, route, to.service, total);
+                match Box::pin(connecting).await {
                     Ok(wire) => wire,
                     Err(Reason::ClientGone) => return Tried::Done(gone(exchange)),
                     Err(reason) => {
@@ -272,7 +289,7 @@ async fn attempt(
                 }
             }
         };
-        let mut up = Upstream::new(wire, picked, to.service);
+        let up = slot.insert(Upstream::new(wire, picked, to.service));
         up.wire.lend_stage(local.scratch());
         write_head(
             up.wire.stage(),
@@ -282,14 +299,13 @@ async fn attempt(
             to.rewrite.is_some(),
         );
         let before = up.wire.received;
-        let mut request = Relay::up_to(route.max_body.on(listener));
-        if let Some(replay) = exchange.replay.take() {
-            request = request.with_replay(replay);
-        } else if let Some(limit) = keep_up_to(exchange, route) {
-            request = request.with_replay(Replay::up_to(limit));
-        }
+        *request = Relay::up_to(route.max_body.on(listener));
+        request.keep(match exchange.replay.take() {
+            Some(replay) => Some(replay),
+            None => keep_up_to(exchange, route).map(Replay::up_to),
+        });
         let headed = send
-            .and_await_head(client, exchange, &mut up, &mut request, to, exclude)
+            .and_await_head(client, exchange, up, request, to, exclude)
             .await;
         exchange.replay = request.take_replay();
         let failure = match headed {
@@ -297,19 +313,21 @@ async fn attempt(
                 if let Some(winner) = hedged {
                     exclude.push(up.endpoint().id());
                     exchange.endpoint = Some(Arc::clone(winner.endpoint()));
-                    up.discard(local);
-                    up = *winner;
+                    std::mem::replace(up, *winner).discard(local);
                 }
-                return answer::run(send, client, exchange, up, request).await;
+                return answer::consider(send, client, exchange, up);
             }
             // Not given back by a try that is over.
             Ok(Headed::Late) => Failure::Timeout(Reason::TryTimeout),
             Ok(Headed::Switching) => {
                 exchange.times.first_byte = now();
                 up.report(exchange);
-                return Tried::Done(answer::switch(send, client, exchange, up).await);
+                return Tried::Done(answer::switch(send, client, exchange, slot).await);
             }
             Err(failure) => failure,
+        };
+        let Some(mut up) = slot.take() else {
+            return Tried::Failed(failure.answer(), retry::Why::Final);
         };
         exchange.body_in = request.moved;
         request.reset(&local.worker.pipes);

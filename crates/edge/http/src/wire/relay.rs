@@ -62,13 +62,10 @@ impl Relay {
     }
 
     /// Sends what `replay` holds before anything else, and keeps a copy of what follows in it.
-    pub(crate) fn with_replay(self, replay: Replay) -> Self {
-        let moved = replay.bytes().map_or(0, <[u8]>::len) as u64;
-        Self {
-            replay: Some(replay),
-            moved,
-            ..self
-        }
+    pub(crate) fn keep(&mut self, replay: Option<Replay>) {
+        let held = replay.as_ref().and_then(Replay::bytes);
+        self.moved = held.map_or(0, <[u8]>::len) as u64;
+        self.replay = replay;
     }
 
     /// Takes the copy.
