@@ -112,7 +112,8 @@ impl Config {
                 .key("listeners")
                 .help("leave `listeners` out for one on \":8080\"");
         }
-        if self.routes.is_empty() {
+        // A route that is wrong is not there, and yet it is.
+        if self.routes.is_empty() && !cx.has_errors() {
             cx.warning(node.span, "there are no routes: every request gets 404");
         }
         self.check_addresses(cx);

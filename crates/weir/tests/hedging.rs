@@ -177,3 +177,16 @@ fn the_time_of_a_try_holds_when_two_endpoints_are_asked() {
     assert!(took < Duration::from_secs(3), "{took:?}");
     wait_until("both to be let go", || one.busy() + two.busy() == 0);
 }
+
+#[test]
+fn an_endpoint_that_cannot_serve_does_not_win() {
+    let slow = App::start("slow", |_| Reply::ok().after(Duration::from_millis(150)));
+    let bad = App::start("bad", |_| Reply::status(503));
+    let weir = weir(&[&slow, &bad], STAY, "retries: { hedge_after: 20ms }");
+    // Those whose first endpoint is the slow one wait for it; the others see what theirs says.
+    let statuses: Vec<u16> = (0..10)
+        .map(|_| weir.client("web").get("/").status)
+        .collect();
+    let served = statuses.iter().filter(|status| **status == 200).count();
+    assert_eq!(served, 5, "{statuses:?}");
+}

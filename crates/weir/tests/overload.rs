@@ -337,3 +337,32 @@ fn without_a_queue_what_is_too_much_is_refused_at_once() {
     app.release(1);
     assert_eq!(first.response().status, 200);
 }
+
+#[test]
+fn a_reload_that_makes_room_lets_in_those_who_wait() {
+    let app = HELD("app");
+    for more in [
+        "limits: { connections: 2, pending: 10, queue_timeout: 30s }",
+        "limits: { requests: 2, pending: 10, queue_timeout: 30s }",
+        "outliers: off",
+    ] {
+        let before = app.requests();
+        let mut weir = weir(
+            &[&app],
+            "limits: { connections: 1, pending: 10, queue_timeout: 30s }",
+            "",
+        );
+        let mut first = enqueue(&weir, "/first", "");
+        app.wait_requests(before + 1);
+        let mut second = enqueue(&weir, "/second", "");
+        assert_eq!(app.requests(), before + 1, "{more}");
+        let reloaded = weir.reload_with(&apps::config(&[app.addr()], more, ""));
+        assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+        app.wait_requests(before + 2);
+        app.release(2);
+        assert_eq!(
+            (first.response().status, second.response().status),
+            (200, 200)
+        );
+    }
+}

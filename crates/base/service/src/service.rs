@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, AdmissionSpec};
 use crate::breaker::Breaker;
 use crate::budget::RetryBudget;
 use crate::endpoint::Endpoint;
@@ -275,6 +275,30 @@ impl Service {
         if !current.is_current(&self.policy, now_ms) {
             self.publish(&sources, now_ms);
         }
+    }
+
+    /// A reload replaced it. Requests that still hold it, and may wait in line for it, choose from the endpoints of its
+    /// successor from now on: they stand in front of those who come, and must not wait for what is no more.
+    pub(crate) fn succeeded_by(&self, successor: &Self) {
+        // Held, so that nothing that is under way here publishes an older set afterwards.
+        let _sources = self.sources();
+        let set = successor.endpoints();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = set;
+        self.version.fetch_add(1, Ordering::Release);
+        drop(current);
+        let Some(admission) = &self.admission else {
+            return;
+        };
+        if successor.admission.is_none() {
+            // Nothing is limited any more.
+            admission.configure(&AdmissionSpec {
+                requests: u32::MAX,
+                adaptive: false,
+                ..AdmissionSpec::default()
+            });
+        }
+        admission.endpoints_changed();
     }
 
     /// Callers hold the lock on the sources, so that sets are published in the order of what they were built from.

@@ -167,6 +167,13 @@ impl Services {
             .iter()
             .map(|(name, runner)| (name.clone(), runner.spec.health.clone()))
             .collect();
+        for (name, runner) in &prepared.runners {
+            if let Some(before) = previous.get(name)
+                && !Arc::ptr_eq(before, runner)
+            {
+                before.service.succeeded_by(&runner.service);
+            }
+        }
         drop(previous);
         for (name, runner) in &prepared.runners {
             let same_check = checks

@@ -129,7 +129,8 @@ impl Status {
             "requests": service.admission.map(|admission| json!({
                 "in_flight": admission.in_flight,
                 "pending": admission.pending,
-                "limit": admission.limit,
+                // Where only endpoints have a limit, there is none for all together.
+                "limit": (admission.limit < UNLIMITED).then_some(admission.limit),
             })),
             "endpoints": service.endpoints.iter().map(|endpoint| self.endpoint(endpoint)).collect::<Vec<_>>(),
         })
@@ -157,6 +158,9 @@ impl Status {
         })
     }
 }
+
+/// A limit this high is none.
+const UNLIMITED: u32 = 1 << 30;
 
 /// With milliseconds, and no more.
 fn seconds(duration: Duration) -> f64 {

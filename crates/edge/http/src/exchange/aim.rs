@@ -141,5 +141,6 @@ impl<'a> Stays<'a> {
 
 /// What is left until `deadline`, in whole milliseconds.
 pub(super) fn millis_left(deadline: Micros, now: Micros) -> Option<u64> {
-    (deadline < NEVER).then(|| deadline.saturating_sub(now) / 1000)
+    // Rounded up: zero would say that it is over.
+    (deadline < NEVER).then(|| deadline.saturating_sub(now).div_ceil(1000).max(1))
 }

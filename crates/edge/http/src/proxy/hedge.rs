@@ -119,8 +119,7 @@ pub(super) async fn race(
             match head {
                 // A bad answer waits for a better one.
                 Poll::Ready(Ok(())) => {
-                    if second.is_over() || !send.route.retries.on_status(exchange.response.status())
-                    {
+                    if second.is_over() || !is_bad(send, exchange.response.status()) {
                         return Poll::Ready(Ok(false));
                     }
                     first_over = Some(Ok(()));
@@ -136,7 +135,7 @@ pub(super) async fn race(
         }
         match second.poll(cx, opening.as_mut(), &head, &mut spare.response, send, to) {
             Poll::Ready(true) => {
-                let good = !send.route.retries.on_status(spare.response.status());
+                let good = !is_bad(send, spare.response.status());
                 if good || first_over.is_some() {
                     return Poll::Ready(Ok(!matches!(first_over, Some(Ok(()))) || good));
                 }
@@ -187,6 +186,12 @@ pub(super) async fn race(
     };
     local.spare(spare);
     winner
+}
+
+/// Whether an answer waits for a better one: a status that is a reason to try again, or one by which the endpoint says that
+/// it cannot serve.
+fn is_bad(send: &Send<'_>, status: u16) -> bool {
+    send.route.retries.on_status(status) || matches!(status, 502..=504)
 }
 
 /// The second try.
