@@ -85,7 +85,35 @@ fn for_people(status: &Json, paint: Paint) -> String {
         add_service(&mut services, service, paint);
     }
     services.write("", &mut out);
+    let loads = list(&status["services"]).iter().filter_map(load);
+    let mut first = true;
+    for line in loads {
+        if std::mem::take(&mut first) {
+            out.push('\n');
+        }
+        out.push_str(&line);
+        out.push('\n');
+    }
     out
+}
+
+/// What a service with limits or a breaker has to do: `users: breaker open · 5 of 10 requests in flight · 3 waiting`.
+fn load(service: &Json) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(breaker) = service["breaker"].as_str() {
+        parts.push(format!("breaker {}", breaker.replace('_', "-")));
+    }
+    let requests = &service["requests"];
+    if let (Some(active), Some(waiting)) =
+        (requests["in_flight"].as_u64(), requests["pending"].as_u64())
+    {
+        parts.push(match requests["limit"].as_u64() {
+            Some(limit) => format!("{active} of {limit} requests in flight"),
+            None => format!("{active} requests in flight"),
+        });
+        parts.push(format!("{waiting} waiting"));
+    }
+    (!parts.is_empty()).then(|| format!("{}: {}", text(&service["name"]), parts.join(" · ")))
 }
 
 fn add_service(table: &mut Table, service: &Json, paint: Paint) {
@@ -118,6 +146,12 @@ fn add_service(table: &mut Table, service: &Json, paint: Paint) {
         }
         if service["panic"] == true && state == "unhealthy" {
             why = format!("used anyway, as all are unhealthy: {why}");
+        }
+        if let Some(breaker) = endpoint["breaker"]
+            .as_str()
+            .filter(|state| *state != "closed")
+        {
+            why = format!("breaker {}", breaker.replace('_', "-"));
         }
         let plain = [
             endpoint["state_seconds"]
@@ -155,7 +189,7 @@ pub(super) fn painted(state: &str, paint: Paint) -> String {
     match state {
         "healthy" => paint.green(state),
         "unhealthy" => paint.red(state),
-        "draining" => paint.yellow(state),
+        "ejected" | "draining" => paint.yellow(state),
         _ => state.to_owned(),
     }
 }
@@ -245,6 +279,27 @@ empty    -                            no endpoint
          empty.test                   failing                              the name server did not answer (4s ago)
 ";
         assert_eq!(for_people(&status, Paint { colors: false }), expected);
+    }
+
+    #[test]
+    fn limits_and_breakers_have_a_line() {
+        for (service, line) in [
+            (json!({ "name": "a" }), None),
+            (
+                json!({ "name": "a", "breaker": "half_open" }),
+                Some("a: breaker half-open"),
+            ),
+            (
+                json!({ "name": "a", "requests": { "in_flight": 5, "pending": 3, "limit": 10 } }),
+                Some("a: 5 of 10 requests in flight · 3 waiting"),
+            ),
+            (
+                json!({ "name": "a", "breaker": "open", "requests": { "in_flight": 0, "pending": 0, "limit": null } }),
+                Some("a: breaker open · 0 requests in flight · 0 waiting"),
+            ),
+        ] {
+            assert_eq!(load(&service).as_deref(), line);
+        }
     }
 
     #[test]
