@@ -75,6 +75,7 @@ fn a_request_is_repeated_only_if_that_is_safe() {
 fn another_endpoint_answers_what_may_be_repeated() {
     let bad = Origin::script([Step::ReadRequest]);
     let half = Origin::script([Step::ReadRequest, send("HTTP/1.1 2")]);
+    let hopeful = Origin::script([Step::ReadRequest, send("HTTP/1.1 100 Continue\r\n\r\n")]);
     let good = Origin::answering(OK);
     let config = format!(
         "
@@ -83,13 +84,16 @@ listeners: {{ web: '@web@' }}
 routes:
 - {{ path: /closes, service: closes }}
 - {{ path: /half, service: half }}
+- {{ path: /hopeful, service: hopeful }}
 - {{ path: /never, service: closes, retries: 0 }}
 services:
   closes: ['{}', '{good}']
   half: ['{}', '{good}']
+  hopeful: ['{}', '{good}']
 ",
         bad.addr(),
         half.addr(),
+        hopeful.addr(),
         good = good.addr()
     );
     let weir = start(&config);
@@ -121,6 +125,13 @@ services:
     // Part of an answer has come: the request was seen, and what it did is unknown.
     let halves: Vec<u16> = (0..4).map(|_| ask(&mut client, "GET", "/half")).collect();
     assert!(halves.contains(&502) && halves.contains(&200), "{halves:?}");
+    // An interim answer is no part of it.
+    for _ in 0..4 {
+        let mut client = weir.client("web");
+        client.send("PUT /hopeful HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+        assert_eq!(client.response().status, 200);
+    }
+    assert!(hopeful.connections() >= 1);
 }
 
 #[test]

@@ -331,7 +331,8 @@ async fn attempt(
         };
         exchange.body_in = request.moved;
         request.reset(&local.worker.pipes);
-        let silent = up.wire.received == before;
+        // Whole interim heads are taken off the input: what is left is part of an answer.
+        let silent = up.wire.received == before || up.wire.input.is_empty();
         exchange.endpoint_bytes = up.moved();
         if failure.is_client_gone() {
             up.discard(local);
