@@ -277,19 +277,20 @@ impl Service {
         }
     }
 
-    /// A reload replaced it. Requests that still hold it, and may wait in line for it, choose from the endpoints of its
-    /// successor from now on: they stand in front of those who come, and must not wait for what is no more.
+    /// A reload replaced it. Requests that wait in line for it choose from the endpoints of its successor from now on: they
+    /// stand in front of those who come, and must not wait for what is no more.
     pub(crate) fn succeeded_by(&self, successor: &Self) {
-        // Held, so that nothing that is under way here publishes an older set afterwards.
-        let _sources = self.sources();
-        let set = successor.endpoints();
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = set;
-        self.version.fetch_add(1, Ordering::Release);
-        drop(current);
         let Some(admission) = &self.admission else {
             return;
         };
+        {
+            // Held, so that nothing that is under way here publishes an older set afterwards.
+            let _sources = self.sources();
+            let set = successor.endpoints();
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            *current = set;
+            self.version.fetch_add(1, Ordering::Release);
+        }
         if successor.admission.is_none() {
             // Nothing is limited any more.
             admission.configure(&AdmissionSpec {
