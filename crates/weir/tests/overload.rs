@@ -7,14 +7,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use apps::{all, at_once, line, request, send, weir};
+use serde_json::Value;
 use weir_testkit::{App, Load, RawClient, Reply, Response, Weir, wait_until};
 
 const HELD: fn(&str) -> App = |name| App::start(name, |_| Reply::hold());
 
-/// Puts a request into the queue, and waits until it surely is there: a queue is in order of arrival.
-fn enqueue(weir: &Weir, target: &str, fields: &str) -> RawClient {
+/// Sends a request, and waits until so many are in flight or in the queue, it among them: a queue is in order of arrival.
+#[track_caller]
+fn enqueue(weir: &Weir, target: &str, fields: &str, inside: u64) -> RawClient {
     let client = send(weir, request("GET", target, fields));
-    thread::sleep(Duration::from_millis(50));
+    wait_until(&format!("{inside} requests inside"), || {
+        let status: Value = serde_json::from_str(&weir.admin("/status").text()).expect("JSON");
+        let services = status["services"].as_array().expect("services").iter();
+        let count = |service: &Value, what: &str| service["requests"][what].as_u64().unwrap_or(0);
+        inside
+            == services
+                .map(|s| count(s, "in_flight") + count(s, "pending"))
+                .sum::<u64>()
+    });
     client
 }
 
@@ -38,9 +48,9 @@ fn requests_beyond_the_cap_wait_in_order_and_beyond_the_queue_are_refused() {
         "limits: { requests: 1, pending: 3, queue_timeout: 30s }",
         "",
     );
-    let mut waiting = vec![enqueue(&weir, "/0", "")];
+    let mut waiting = vec![enqueue(&weir, "/0", "", 1)];
     app.wait_requests(1);
-    waiting.extend((1..4).map(|number| enqueue(&weir, &format!("/{number}"), "")));
+    waiting.extend((1..4).map(|number| enqueue(&weir, &format!("/{number}"), "", number + 1)));
 
     let begin = Instant::now();
     let mut refused = weir.client("web");
@@ -125,7 +135,9 @@ fn the_cap_of_an_endpoint_holds_for_each() {
         "limits: { connections: 1, queue_timeout: 30s }",
         "",
     );
-    let mut waiting: Vec<RawClient> = (0..4).map(|_| enqueue(&weir, "/", "")).collect();
+    let mut waiting: Vec<RawClient> = (1..5)
+        .map(|inside| enqueue(&weir, "/", "", inside))
+        .collect();
     wait_until("both endpoints to have one", || {
         (one.busy(), two.busy()) == (1, 1)
     });
@@ -147,7 +159,7 @@ fn who_waits_too_long_is_refused_and_never_sent() {
         "limits: { requests: 1, pending: 10, queue_timeout: 200ms }",
         "",
     );
-    let mut first = enqueue(&weir, "/first", "");
+    let mut first = enqueue(&weir, "/first", "", 1);
     app.wait_requests(1);
     let begin = Instant::now();
     let mut late = send(&weir, request("GET", "/late", ""));
@@ -168,7 +180,7 @@ fn the_deadline_of_a_request_holds_in_the_queue_too() {
         "limits: { requests: 1, pending: 10, queue_timeout: 30s }",
         "timeout: 300ms",
     );
-    let _first = enqueue(&weir, "/first", "");
+    let _first = enqueue(&weir, "/first", "", 1);
     app.wait_requests(1);
     let begin = Instant::now();
     let mut second = send(&weir, request("GET", "/second", ""));
@@ -185,13 +197,13 @@ fn a_client_that_leaves_the_queue_makes_room() {
         "limits: { requests: 1, pending: 1, queue_timeout: 30s }",
         "",
     );
-    let mut first = enqueue(&weir, "/first", "");
+    let mut first = enqueue(&weir, "/first", "", 1);
     app.wait_requests(1);
-    let leaves = enqueue(&weir, "/leaves", "");
+    let leaves = enqueue(&weir, "/leaves", "", 2);
     assert_overloaded(&weir.client("web").get("/refused"));
     leaves.reset();
     line(&weir, "/leaves");
-    let mut next = enqueue(&weir, "/next", "");
+    let mut next = enqueue(&weir, "/next", "", 2);
     app.release(2);
     assert_eq!(first.response().status, 200);
     assert_eq!(next.response().status, 200);
@@ -207,10 +219,12 @@ fn a_client_that_leaves_its_endpoint_makes_room() {
         "",
     );
     for round in 0..5 {
-        let leaves = enqueue(&weir, "/leaves", "");
+        let leaves = enqueue(&weir, "/leaves", "", 1);
         app.wait_requests(2 * round + 1);
-        let mut next = enqueue(&weir, "/next", "");
+        let mut next = enqueue(&weir, "/next", "", 2);
         leaves.reset();
+        // Before that, the request that was given up would take the permit of the next.
+        wait_until("the request to be given up", || app.left() == round + 1);
         app.release(1);
         assert_eq!(next.response().status, 200);
     }
@@ -226,7 +240,7 @@ fn the_high_go_before_the_low() {
         "limits: { requests: 1, pending: 10, queue_timeout: 30s }",
         BY_HEADER,
     );
-    let mut waiting = vec![enqueue(&weir, "/first", "")];
+    let mut waiting = vec![enqueue(&weir, "/first", "", 1)];
     app.wait_requests(1);
     for (target, priority) in [
         ("/low/1", "low"),
@@ -236,11 +250,9 @@ fn the_high_go_before_the_low() {
         ("/high/1", "high"),
         ("/high/2", "High"),
     ] {
-        waiting.push(enqueue(
-            &weir,
-            target,
-            &format!("X-Priority: {priority}\r\n"),
-        ));
+        let inside = waiting.len() as u64 + 1;
+        let fields = format!("X-Priority: {priority}\r\n");
+        waiting.push(enqueue(&weir, target, &fields, inside));
     }
     app.release(7);
     for client in &mut waiting {
@@ -269,11 +281,14 @@ fn in_a_full_queue_the_high_take_the_place_of_the_low() {
         "limits: { requests: 1, pending: 2, queue_timeout: 30s }",
         BY_HEADER,
     );
-    let mut first = enqueue(&weir, "/first", "");
+    let mut first = enqueue(&weir, "/first", "", 1);
     app.wait_requests(1);
     let low = "X-Priority: low\r\n";
-    let mut lows = [enqueue(&weir, "/low/1", low), enqueue(&weir, "/low/2", low)];
-    let mut high = enqueue(&weir, "/high", "X-Priority: high\r\n");
+    let mut lows = [
+        enqueue(&weir, "/low/1", low, 2),
+        enqueue(&weir, "/low/2", low, 3),
+    ];
+    let mut high = send(&weir, request("GET", "/high", "X-Priority: high\r\n"));
     // The one that came last has waited least in vain.
     assert_overloaded(&lows[1].response());
     assert_overloaded(&send(&weir, request("GET", "/low/3", low)).response());
@@ -300,10 +315,11 @@ services: {{ app: {{ endpoints: ['{}'], limits: {{ requests: 1, pending: 10, que
         app.addr()
     );
     let weir = Weir::start(apps::WEIR, &config);
-    let mut waiting = vec![enqueue(&weir, "/first", "")];
+    let mut waiting = vec![enqueue(&weir, "/first", "", 1)];
     app.wait_requests(1);
     for target in ["/batch/1", "/shop", "/pay/1"] {
-        waiting.push(enqueue(&weir, target, ""));
+        let inside = waiting.len() as u64 + 1;
+        waiting.push(enqueue(&weir, target, "", inside));
     }
     app.release(4);
     for client in &mut waiting {
@@ -331,7 +347,7 @@ fn an_adaptive_limit_lets_a_healthy_service_work() {
 fn without_a_queue_what_is_too_much_is_refused_at_once() {
     let app = HELD("app");
     let weir = weir(&[&app], "limits: { requests: 1, pending: 0 }", "");
-    let mut first = enqueue(&weir, "/first", "");
+    let mut first = enqueue(&weir, "/first", "", 1);
     app.wait_requests(1);
     assert_overloaded(&weir.client("web").get("/second"));
     app.release(1);
@@ -352,9 +368,9 @@ fn a_reload_that_makes_room_lets_in_those_who_wait() {
             "limits: { connections: 1, pending: 10, queue_timeout: 30s }",
             "",
         );
-        let mut first = enqueue(&weir, "/first", "");
+        let mut first = enqueue(&weir, "/first", "", 1);
         app.wait_requests(before + 1);
-        let mut second = enqueue(&weir, "/second", "");
+        let mut second = enqueue(&weir, "/second", "", 2);
         assert_eq!(app.requests(), before + 1, "{more}");
         let reloaded = weir.reload_with(&apps::config(&[app.addr()], more, ""));
         assert_eq!(reloaded.status, 200, "{}", reloaded.text());
