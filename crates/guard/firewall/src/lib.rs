@@ -1,0 +1,1 @@
+//! Who may come in: addresses, countries, networks, and rules on requests.
