@@ -11,6 +11,7 @@
 //! | `listener` | name of the listener |
 //! | `client` | the client's address |
 //! | `method`, `host`, `target`, `protocol` | as the client sent them; the target is path and query |
+//! | `user` | who the credentials say it is; absent without |
 //! | `route`, `service`, `endpoint` | names of what the request met, as far as it came |
 //! | `status` | what the client got; absent when it got none |
 //! | `bytes_in`, `bytes_out` | body bytes from and to the client |
@@ -23,6 +24,7 @@
 //! | `user_agent`, `referer` | as the client sent them |
 //! | `reason` | why Weir answered itself, or why the exchange broke: see [`Reason`] |
 //! | `rule` | the rule of the protocol that was broken, such as `duplicate_host` |
+//! | `policy` | the policy that refused, or would have in a dry run |
 //! | `trace` | trace id |
 //!
 //! A key that does not apply is absent. Control characters are escaped, bytes that are not UTF-8
@@ -60,6 +62,8 @@ pub struct AccessRecord<'a> {
     pub target: &'a [u8],
     /// Such as `HTTP/1.1`.
     pub protocol: &'a str,
+    /// Who the credentials say it is.
+    pub user: Option<&'a str>,
     /// Name of the route.
     pub route: Option<&'a str>,
     /// Name of the service.
@@ -92,6 +96,8 @@ pub struct AccessRecord<'a> {
     pub reason: Option<Reason>,
     /// The rule of the protocol that was broken, as a word.
     pub rule: Option<&'a str>,
+    /// The policy that refused, or would have in a dry run.
+    pub policy: Option<&'a str>,
     /// Trace id.
     pub trace_id: Option<&'a str>,
 }
@@ -199,6 +205,9 @@ fn push_record(out: &mut Vec<u8>, time: &[u8; 24], record: &AccessRecord<'_>) {
     text(b"\",\"host\":\"", record.host);
     text(b"\",\"target\":\"", record.target);
     text(b"\",\"protocol\":\"", record.protocol.as_bytes());
+    if let Some(user) = record.user {
+        text(b"\",\"user\":\"", user.as_bytes());
+    }
     if let Some(route) = record.route {
         text(b"\",\"route\":\"", route.as_bytes());
     }
@@ -219,6 +228,9 @@ fn push_record(out: &mut Vec<u8>, time: &[u8; 24], record: &AccessRecord<'_>) {
     }
     if let Some(rule) = record.rule {
         text(b"\",\"rule\":\"", rule.as_bytes());
+    }
+    if let Some(policy) = record.policy {
+        text(b"\",\"policy\":\"", policy.as_bytes());
     }
     if let Some(trace) = record.trace_id {
         text(b"\",\"trace\":\"", trace.as_bytes());

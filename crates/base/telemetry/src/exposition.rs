@@ -10,7 +10,7 @@ use crate::process::ProcessSample;
 use crate::reason::Reason;
 use crate::registry::{EndpointKey, Registry};
 use crate::series::{EndpointMetrics, Series};
-use crate::sets::{ByClass, ByMirrored, ByRefusal, ByStatus, EndpointCells};
+use crate::sets::{ByClass, ByDecision, ByMirrored, ByRefusal, ByStatus, EndpointCells};
 use crate::text::{Micros, Samples, TextFormat};
 use crate::writer::LogStats;
 use std::sync::Arc;
@@ -28,6 +28,41 @@ pub struct Scrape<'a> {
     pub uptime: Duration,
     /// The operating system's view, where there is one.
     pub process: Option<ProcessSample>,
+    /// What the guard holds.
+    pub guard: &'a GuardSample,
+}
+
+/// What the guard holds at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct GuardSample {
+    /// Rate limits.
+    pub limits: Vec<LimitSample>,
+    /// Engines that rate limits share.
+    pub engines: Vec<EngineSample>,
+    /// Lists of the firewall, and how many networks are in each.
+    pub lists: Vec<(String, u64)>,
+}
+
+/// A rate limit at one moment.
+#[derive(Clone, Debug)]
+pub struct LimitSample {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Keys that it counts.
+    pub keys: u64,
+    /// Keys that it had to forget.
+    pub evicted: u64,
+}
+
+/// An engine at one moment.
+#[derive(Clone, Debug)]
+pub struct EngineSample {
+    /// Its name.
+    pub name: String,
+    /// Checks by result.
+    pub checks: Vec<(&'static str, u64)>,
+    /// 0 closed, 1 half-open, 2 open.
+    pub breaker: u8,
 }
 
 /// Live series with their names, ordered by name.
@@ -36,7 +71,7 @@ type Named<C> = Vec<(Arc<str>, Arc<Series<C>>)>;
 impl Registry {
     /// All metrics in the Prometheus text format 0.0.4. Holds no lock while it renders.
     pub fn render(&self, scrape: &Scrape<'_>) -> String {
-        let (listeners, routes, services, endpoints, logs) = {
+        let (listeners, routes, policies, services, endpoints, logs) = {
             let names = self.names();
             let mut endpoints = names.endpoints.alive();
             let other: Arc<str> = "other".into();
@@ -50,6 +85,7 @@ impl Registry {
             (
                 names.listeners.alive(),
                 used(names.routes.alive()),
+                names.policies.alive(),
                 used(names.services.alive()),
                 endpoints,
                 names.logs.clone(),
@@ -60,6 +96,8 @@ impl Registry {
         show_listeners(&mut text, &listeners);
         show_routes(&mut text, &routes);
         show_mirrored(&mut text, &routes);
+        show_policies(&mut text, &policies);
+        show_guard(&mut text, scrape.guard);
         show_services(&mut text, &services);
         show_endpoints(&mut text, &endpoints);
         self.show_levels(&mut text);
@@ -210,6 +248,43 @@ fn show_mirrored(text: &mut TextFormat, routes: &Named<crate::RouteCells>) {
                 samples.sample(&[name, result], count);
             }
         }
+    }
+}
+
+type Policies = Vec<((&'static str, Arc<str>), Arc<crate::PolicyMetrics>)>;
+
+fn show_policies(text: &mut TextFormat, policies: &Policies) {
+    let mut samples = text.family(&f::POLICY_DECISIONS);
+    for ((kind, name), series) in policies.iter().filter(|(_, series)| series.is_used()) {
+        for (i, decision) in ByDecision::LABELS.into_iter().enumerate() {
+            let count = series.sum(|cells| cells.decisions.value(i));
+            samples.sample(&[kind, name, decision], count);
+        }
+    }
+}
+
+fn show_guard(text: &mut TextFormat, guard: &GuardSample) {
+    let mut samples = text.family(&f::LIMIT_KEYS);
+    for limit in &guard.limits {
+        samples.sample(&[&limit.name], limit.keys);
+    }
+    let mut samples = text.family(&f::LIMIT_EVICTED);
+    for limit in &guard.limits {
+        samples.sample(&[&limit.name], limit.evicted);
+    }
+    let mut samples = text.family(&f::STORE_CHECKS);
+    for engine in &guard.engines {
+        for (result, count) in &engine.checks {
+            samples.sample(&[&engine.name, result], *count);
+        }
+    }
+    let mut samples = text.family(&f::STORE_BREAKER);
+    for engine in &guard.engines {
+        samples.sample(&[&engine.name], engine.breaker);
+    }
+    let mut samples = text.family(&f::FIREWALL_ENTRIES);
+    for (list, entries) in &guard.lists {
+        samples.sample(&[list], *entries);
     }
 }
 

@@ -47,7 +47,7 @@ families! {
 
     LISTENER_ACCEPTED: Counter "weir_listener_connections_accepted_total" ["listener"] "Connections accepted.";
     LISTENER_OPEN: Gauge "weir_listener_connections_open" ["listener"] "Connections open now.";
-    LISTENER_REFUSED: Counter "weir_listener_connections_refused_total" ["listener", "reason"] "Connections closed before they were served, by reason: limit, per_ip or draining (the listener closed and no request came).";
+    LISTENER_REFUSED: Counter "weir_listener_connections_refused_total" ["listener", "reason"] "Connections closed before they were served, by reason: limit, per_ip, draining (the listener closed and no request came), firewall, rate or proxy_header (missing, broken or late).";
     LISTENER_REQUESTS: Counter "weir_listener_requests_total" ["listener"] "Requests whose head was read.";
     LISTENER_RECEIVED: Counter "weir_listener_received_bytes_total" ["listener"] "Bytes read from clients.";
     LISTENER_SENT: Counter "weir_listener_sent_bytes_total" ["listener"] "Bytes written to clients.";
@@ -57,6 +57,13 @@ families! {
     ROUTE_DURATION: Histogram "weir_http_request_duration_seconds" ["route"] "From the first byte of the request to the last of the answer.";
     ROUTE_FAILURES: Counter "weir_http_failures_total" ["route", "reason"] "Exchanges that Weir answered itself or that broke, by reason.";
     ROUTE_MIRRORED: Counter "weir_http_mirrored_total" ["route", "result"] "Requests that should be copied for another service, by what became of that: answered, failed or timeout; too_large or dropped if they were not copied.";
+
+    POLICY_DECISIONS: Counter "weir_policy_decisions_total" ["kind", "policy", "decision"] "Requests that a policy decided about, by kind of policy and decision: passed, denied, would_deny (a dry run) or unavailable (whoever decides could not be asked).";
+    LIMIT_KEYS: Gauge "weir_rate_limit_keys" ["policy"] "Keys that a rate limit counts now.";
+    LIMIT_EVICTED: Counter "weir_rate_limit_evicted_keys_total" ["policy"] "Keys forgotten because the limit counts as many as it may.";
+    STORE_CHECKS: Counter "weir_engine_checks_total" ["engine", "result"] "Checks of shared rate limits, by result: answered, timeout, failed, open (the breaker) or full (too many under way).";
+    STORE_BREAKER: Gauge "weir_engine_breaker_state" ["engine"] "The state of the breaker in front of the engine: 0 closed, 1 half-open, 2 open.";
+    FIREWALL_ENTRIES: Gauge "weir_firewall_entries" ["list"] "Networks in a list of the firewall, by the file they come from.";
 
     SERVICE_REQUESTS: Counter "weir_service_requests_total" ["service", "class"] "Requests that an endpoint answered, by class.";
     SERVICE_FIRST_BYTE: Histogram "weir_service_first_byte_seconds" ["service"] "From sending the request to an endpoint until the head of its answer is complete.";

@@ -43,7 +43,7 @@ pub use access_log::{AccessLog, AccessRecord};
 pub use cell::{Counter, Gauge};
 pub use config::{AccessTarget, LogConfig, MetricsConfig};
 pub use events::{Events, Format, Level, Value};
-pub use exposition::{CONTENT_TYPE, Scrape};
+pub use exposition::{CONTENT_TYPE, EngineSample, GuardSample, LimitSample, Scrape};
 pub use histogram::Histogram;
 pub use ids::{HexId, IdSource, accepted_request_id};
 pub use levels::ServiceLevel;
@@ -51,11 +51,12 @@ pub use process::ProcessSample;
 pub use reason::Reason;
 pub use registry::Registry;
 pub use series::{
-    EndpointMetrics, ListenerMetrics, RouteMetrics, Series, ServiceMetrics, WorkerMetrics,
+    EndpointMetrics, ListenerMetrics, PolicyMetrics, RouteMetrics, Series, ServiceMetrics,
+    WorkerMetrics,
 };
 pub use sets::{
-    ByClass, ByMirrored, ByReason, ByRefusal, ByStatus, EndpointCells, ListenerCells, Mirrored,
-    Refusal, RouteCells, ServiceCells, WorkerCells,
+    ByClass, ByDecision, ByMirrored, ByReason, ByRefusal, ByStatus, Decision, EndpointCells,
+    ListenerCells, Mirrored, PolicyCells, Refusal, RouteCells, ServiceCells, WorkerCells,
 };
 pub use sink::{Sink, Target};
 pub use trace_context::TraceParent;

@@ -12,7 +12,8 @@
 
 use crate::levels::{Levels, ServiceLevel};
 use crate::series::{
-    EndpointMetrics, ListenerMetrics, RouteMetrics, Series, ServiceMetrics, WorkerMetrics,
+    EndpointMetrics, ListenerMetrics, PolicyMetrics, RouteMetrics, Series, ServiceMetrics,
+    WorkerMetrics,
 };
 use crate::writer::LogStats;
 use std::collections::BTreeMap;
@@ -49,6 +50,8 @@ pub(crate) struct Names {
     pub(crate) endpoints: Directory<EndpointKey, EndpointMetrics>,
     /// By service: what is beyond the cap.
     pub(crate) other_endpoints: Directory<Arc<str>, EndpointMetrics>,
+    /// By kind and name.
+    pub(crate) policies: Directory<(&'static str, Arc<str>), PolicyMetrics>,
     pub(crate) logs: Vec<(&'static str, Arc<LogStats>)>,
 }
 
@@ -94,6 +97,14 @@ impl Registry {
         self.names()
             .services
             .find_or_add(name.into(), || Series::new(workers))
+    }
+
+    /// The metrics of the policy of this name, which is of this kind: `rate_limit`, `firewall` and so on.
+    pub fn policy(&self, kind: &'static str, name: &str) -> Arc<PolicyMetrics> {
+        let workers = self.0.workers;
+        self.names()
+            .policies
+            .find_or_add((kind, name.into()), || Series::new(workers))
     }
 
     /// The metrics of an endpoint, or those of the service's `other` endpoints when there are too

@@ -6,7 +6,9 @@
 //! are near.
 
 use crate::histogram::{Histogram, Totals};
-use crate::sets::{EndpointCells, ListenerCells, RouteCells, ServiceCells, WorkerCells};
+use crate::sets::{
+    EndpointCells, ListenerCells, PolicyCells, RouteCells, ServiceCells, WorkerCells,
+};
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -17,6 +19,8 @@ pub type ListenerMetrics = Series<ListenerCells>;
 pub type RouteMetrics = Series<RouteCells>;
 /// A service's metrics.
 pub type ServiceMetrics = Series<ServiceCells>;
+/// A policy's metrics.
+pub type PolicyMetrics = Series<PolicyCells>;
 /// The workers' own metrics.
 pub type WorkerMetrics = Series<WorkerCells>;
 

@@ -63,15 +63,28 @@ pub enum Refusal {
     PerIp,
     /// The listener is draining.
     Draining,
+    /// A firewall does not let the address in.
+    Firewall,
+    /// The address opened connections too fast.
+    Rate,
+    /// The PROXY protocol header was missing, broken or late.
+    ProxyHeader,
 }
 
 /// Counters by [`Refusal`].
 #[derive(Debug, Default)]
-pub struct ByRefusal([Counter; 3]);
+pub struct ByRefusal([Counter; 6]);
 
 impl ByRefusal {
     /// Label values, in order.
-    pub(crate) const LABELS: [&str; 3] = ["limit", "per_ip", "draining"];
+    pub(crate) const LABELS: [&str; 6] = [
+        "limit",
+        "per_ip",
+        "draining",
+        "firewall",
+        "rate",
+        "proxy_header",
+    ];
 
     /// Counts one.
     #[inline]
@@ -151,6 +164,46 @@ impl ByMirrored {
     pub(crate) fn value(&self, result: usize) -> u64 {
         self.0[result].value()
     }
+}
+
+/// What a policy decided about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It lets the request pass.
+    Passed,
+    /// It does not.
+    Denied,
+    /// It would not, were it not a dry run.
+    WouldDeny,
+    /// Whoever decides could not be asked in time.
+    Unavailable,
+}
+
+/// Counters by [`Decision`].
+#[derive(Debug, Default)]
+pub struct ByDecision([Counter; 4]);
+
+impl ByDecision {
+    /// Label values, in order.
+    pub(crate) const LABELS: [&str; 4] = ["passed", "denied", "would_deny", "unavailable"];
+
+    /// Counts one.
+    #[inline]
+    pub fn count(&self, decision: Decision) {
+        self.0[decision as usize].inc();
+    }
+
+    pub(crate) fn value(&self, decision: usize) -> u64 {
+        self.0[decision].value()
+    }
+}
+
+/// A policy's cells.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct PolicyCells {
+    /// Requests that it decided about.
+    pub decisions: ByDecision,
 }
 
 /// A listener's cells.
@@ -294,6 +347,8 @@ mod tests {
         let refused = ByRefusal::default();
         refused.count(Refusal::PerIp);
         assert_eq!([0, 1, 2].map(|i| refused.value(i)), [0, 1, 0]);
+        refused.count(Refusal::ProxyHeader);
+        assert_eq!(refused.value(ByRefusal::LABELS.len() - 1), 1);
         let failures = ByReason::default();
         failures.count(Reason::Internal);
         assert_eq!(failures.value(Reason::Internal), 1);

@@ -84,6 +84,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
             Version::H10 => "HTTP/1.0",
             Version::H11 => "HTTP/1.1",
         },
+        user: None,
         route: route.map(|route| &*route.name),
         service: service.map(|service| &*plan.service(service).name),
         endpoint: exchange
@@ -109,6 +110,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         reason: exchange.reason,
         rule: (!exchange.rule.is_empty()).then_some(exchange.rule),
         head: micros(times.start.saturating_sub(begun)),
+        policy: exchange.policy.as_deref(),
         trace_id: trace.as_ref().map(weir_telemetry::HexId::as_str),
     });
     end

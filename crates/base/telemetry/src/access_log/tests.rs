@@ -67,6 +67,7 @@ fn typical() -> AccessRecord<'static> {
         host: b"api.example.com",
         target: b"/api/v1/users/42?full=1",
         protocol: "HTTP/1.1",
+        user: Some("alice"),
         route: Some("users"),
         service: Some("users"),
         endpoint: Some("10.0.0.1:8000"),
@@ -83,6 +84,7 @@ fn typical() -> AccessRecord<'static> {
         referer: Some(b"https://example.com/"),
         reason: Some(Reason::ClientGone),
         rule: Some("chunk_size"),
+        policy: Some("per_ip"),
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     }
 }
@@ -114,6 +116,8 @@ fn a_full_record_has_every_key() {
         "referer": "https://example.com/",
         "reason": "client_gone",
         "rule": "chunk_size",
+        "policy": "per_ip",
+        "user": "alice",
         "trace": "4bf92f3577b34da6a3ce929d0e0e4736",
     });
     assert_eq!(Value::Object(parse(&typical())), expected);

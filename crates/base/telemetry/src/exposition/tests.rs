@@ -6,6 +6,7 @@ use crate::levels::ServiceLevel;
 use crate::sets::Refusal;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 type Labels = BTreeMap<String, String>;
 
@@ -153,8 +154,23 @@ fn scrape() -> Scrape<'static> {
             cpu_seconds: 0.25,
             ..ProcessSample::default()
         }),
+        guard: &GUARD,
     }
 }
+
+static GUARD: LazyLock<GuardSample> = LazyLock::new(|| GuardSample {
+    limits: vec![LimitSample {
+        name: "per_ip".into(),
+        keys: 7,
+        evicted: 1,
+    }],
+    engines: vec![EngineSample {
+        name: "shared".to_owned(),
+        checks: vec![("answered", 5), ("timeout", 2)],
+        breaker: 2,
+    }],
+    lists: vec![("deny.txt".to_owned(), 1000)],
+});
 
 impl Read {
     fn value(&self, labels: &[(&str, &str)]) -> Option<f64> {
@@ -187,6 +203,8 @@ fn every_family_is_shown_as_documented() {
     route.on(0).duration.record(Duration::from_millis(3));
     route.on(0).failures.count(Reason::NoRoute);
     route.on(0).mirrored.count(crate::sets::Mirrored::Dropped);
+    let policy = registry.policy("rate_limit", "per_ip");
+    policy.on(0).decisions.count(crate::sets::Decision::Denied);
     service.on(1).first_byte.record(Duration::from_millis(2));
     let name = Arc::from("s");
     for (level, endpoint) in [

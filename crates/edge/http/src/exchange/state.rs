@@ -1,6 +1,6 @@
 //! What is known about an exchange while it runs.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use weir_net::Micros;
 use weir_service::{Endpoint, Priority};
@@ -69,6 +69,12 @@ pub(crate) struct Exchange {
     pub(crate) rule: &'static str,
     /// The same as a sentence for the client.
     pub(crate) detail: &'static str,
+    /// The policy that refused, or would have in a dry run.
+    pub(crate) policy: Option<Arc<str>>,
+    /// Field lines that policies add to the answer, whoever gives it.
+    pub(crate) answer_lines: Vec<u8>,
+    /// The client's address as far as trusted proxies tell it; `None` until somebody asked.
+    pub(crate) client_ip: Option<IpAddr>,
     /// Body bytes from the client and to it.
     pub(crate) body_in: u64,
     pub(crate) body_out: u64,
@@ -117,6 +123,9 @@ impl Exchange {
             status: 0,
             reason: None,
             rule: "",
+            policy: None,
+            answer_lines: Vec::new(),
+            client_ip: None,
             detail: "",
             body_in: 0,
             body_out: 0,
@@ -151,6 +160,9 @@ impl Exchange {
         self.status = 0;
         self.reason = None;
         self.rule = "";
+        self.policy = None;
+        self.answer_lines.clear();
+        self.client_ip = None;
         self.detail = "";
         self.body_in = 0;
         self.body_out = 0;
