@@ -1,0 +1,333 @@
+//! The handle that workers ask a store through.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use super::cluster;
+use super::config::EngineConfig;
+use super::error::StoreError;
+use super::hub::{Attended, Hub};
+use super::question::Question;
+use super::quota::{SharedQuota, Told};
+use super::server::{Server, attend};
+use crate::{Quota, Verdict};
+
+/// A store that several Weirs count in. Clones are handles on the same; when the last is dropped, its thread ends.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    hub: Arc<Hub>,
+    counts: Counts,
+    /// Dropped, it ends the thread.
+    _alive: oneshot::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    answered: AtomicU64,
+    late: AtomicU64,
+    full: AtomicU64,
+    lost: AtomicU64,
+    open: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What a store says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) verdict: Verdict,
+    /// The store's time, in microseconds since 1970.
+    #[cfg(test)]
+    pub(crate) at: i64,
+    /// How long ago somebody here had to decide without this server; `None` if never.
+    pub(crate) alone_ago: Option<Duration>,
+}
+
+/// How a store does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Checks that were answered.
+    pub answered: u64,
+    /// Checks without an answer in time.
+    pub late: u64,
+    /// Checks that were not asked because too many were under way.
+    pub full: u64,
+    /// Checks whose connection broke.
+    pub lost: u64,
+    /// Checks that were not asked because the server had failed.
+    pub open: u64,
+    /// Checks that the server refused.
+    pub refused: u64,
+    /// Its servers, as far as they are known.
+    pub servers: Vec<StoreServer>,
+}
+
+/// How one server of a store does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreServer {
+    /// Host and port.
+    pub address: String,
+    /// Whether it is not asked now.
+    pub open: bool,
+    /// How often its breaker has opened.
+    pub times_opened: u64,
+    /// Why it opened last, or is still open; empty if it never did.
+    pub why: String,
+    /// Questions under way.
+    pub pending: usize,
+}
+
+impl Store {
+    /// Starts a store's thread, which connects by itself. `name` is for the thread.
+    pub fn start(name: &str, config: &EngineConfig) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let (hub, only) = Hub::new(config);
+        let (alive, ended) = oneshot::channel();
+        let theirs = Arc::clone(&hub);
+        thread::Builder::new()
+            .name(format!("store {name}"))
+            .spawn(move || runtime.block_on(run(theirs, only, ended)))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                hub,
+                counts: Counts::default(),
+                _alive: alive,
+            }),
+        })
+    }
+
+    /// A quota as this store counts it, for [`Store::check`]; `limit` and `plan` tell it from others there. `None` if it
+    /// has no tiers: how many requests are in flight is counted by each Weir for itself.
+    pub fn quota(
+        &self,
+        limit: &str,
+        plan: Option<&str>,
+        quota: &Quota,
+    ) -> Option<Arc<SharedQuota>> {
+        SharedQuota::new(&self.inner.hub.prefix, limit, plan, quota).map(Arc::new)
+    }
+
+    /// Checks all tiers of a quota for the client known by this text, and counts `cost` in all of them or in none.
+    ///
+    /// It ends within the timeout of the config, whatever the store and its thread do, and at once while the breaker is
+    /// open. After an error nothing is known: mostly nothing was counted there.
+    pub async fn check(
+        &self,
+        quota: &Arc<SharedQuota>,
+        client: &[u8],
+        cost: u32,
+    ) -> Result<Verdict, StoreError> {
+        let answer = self.ask(quota, client, cost).await?;
+        Ok(answer.verdict)
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        quota: &Arc<SharedQuota>,
+        client: &[u8],
+        cost: u32,
+    ) -> Result<Answer, StoreError> {
+        let answer = self.inner.ask(quota, client, cost).await;
+        self.inner
+            .counts
+            .of(&answer)
+            .fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    /// Waits until every server of the store is asked, or until the limit of time. True if they are. Without it, checks
+    /// soon after the start may fail.
+    pub async fn ready(&self, within: Duration) -> bool {
+        let hub = &self.inner.hub;
+        let ready = async {
+            loop {
+                let changed = hub.changed.notified();
+                if hub.is_whole() && hub.servers().iter().all(|server| server.is_connected()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(within, ready).await.is_ok()
+    }
+
+    /// How it does.
+    pub fn stats(&self) -> StoreStats {
+        let counts = &self.inner.counts;
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        StoreStats {
+            answered: count(&counts.answered),
+            late: count(&counts.late),
+            full: count(&counts.full),
+            lost: count(&counts.lost),
+            open: count(&counts.open),
+            refused: count(&counts.refused),
+            servers: self
+                .inner
+                .hub
+                .servers()
+                .iter()
+                .map(|server| StoreServer {
+                    address: server.address.to_string(),
+                    open: server.breaker.is_open(),
+                    times_opened: server.breaker.times_opened(),
+                    why: server.breaker.why(),
+                    pending: server.pending(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Inner {
+    async fn ask(
+        &self,
+        quota: &Arc<SharedQuota>,
+        client: &[u8],
+        cost: u32,
+    ) -> Result<Answer, StoreError> {
+        let key = quota.key(client);
+        let server = self.hub.server_for(&key).ok_or(StoreError::Open)?;
+        let begun = Instant::now();
+        let answer = if server.breaker.is_open() {
+            Err(StoreError::Open)
+        } else {
+            self.ask_server(&server, quota, key, cost, begun).await
+        };
+        match answer {
+            Ok(told) => Ok(Answer {
+                verdict: told.verdict.ok_or(StoreError::Late)?,
+                #[cfg(test)]
+                at: told.at,
+                alone_ago: server.alone.ago(begun),
+            }),
+            Err(why) => {
+                server.alone.now(begun);
+                Err(why)
+            }
+        }
+    }
+
+    async fn ask_server(
+        &self,
+        server: &Server,
+        quota: &Arc<SharedQuota>,
+        key: Vec<u8>,
+        cost: u32,
+        begun: Instant,
+    ) -> Result<Told, StoreError> {
+        let place = server.enter()?;
+        let deadline = begun + self.hub.timeout;
+        let (waiting, answer) = oneshot::channel();
+        server.put(Question {
+            quota: Arc::clone(quota),
+            key,
+            cost,
+            deadline,
+            hops: 2,
+            asking: false,
+            waiting,
+            _place: place,
+        })?;
+        // The deadline is kept on this side: it holds even if the store's thread does nothing at all.
+        let answer = match timeout_at(deadline.into(), answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::Lost),
+            Err(_) => Err(StoreError::Late),
+        };
+        match &answer {
+            Ok(_) => server.breaker.succeeded(),
+            Err(why) => {
+                server.breaker.failed(why);
+            }
+        }
+        answer
+    }
+}
+
+impl Counts {
+    const fn of(&self, answer: &Result<Answer, StoreError>) -> &AtomicU64 {
+        match answer {
+            Ok(_) => &self.answered,
+            Err(StoreError::Late) => &self.late,
+            Err(StoreError::Full) => &self.full,
+            Err(StoreError::Lost) => &self.lost,
+            Err(StoreError::Open) => &self.open,
+            Err(StoreError::Refused(_)) => &self.refused,
+        }
+    }
+}
+
+/// What the store's thread does, until nobody needs it.
+async fn run(hub: Arc<Hub>, only: Option<Attended>, ended: oneshot::Receiver<()>) {
+    let keep = async {
+        match only {
+            Some((server, questions)) => attend(server, questions, hub).await,
+            None => cluster::keep(hub).await,
+        }
+    };
+    tokio::select! {
+        _ = ended => {}
+        () = keep => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::{Algorithm, Tier};
+
+    /// Nobody takes the questions: the store's thread hangs.
+    #[tokio::test]
+    async fn the_deadline_holds_without_the_stores_thread() {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut config = EngineConfig::redis(&[nowhere], false).expect("a config");
+        config.pending = weir_config::Within::new(3);
+        let (hub, only) = Hub::new(&config);
+        let (alive, _ended) = oneshot::channel();
+        let store = Store {
+            inner: Arc::new(Inner {
+                hub,
+                counts: Counts::default(),
+                _alive: alive,
+            }),
+        };
+        let quota = Quota {
+            algorithm: Algorithm::FixedWindow,
+            tiers: Box::new([Tier::new(1, 1000)]),
+            concurrency: None,
+        };
+        let quota = store.quota("x", None, &quota).expect("a tier");
+        let begun = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(store.check(&quota, b"a", 1).await, Err(StoreError::Late));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        // The questions still lie there, and no more fit; nor does anybody wait.
+        assert_eq!(store.check(&quota, b"a", 1).await, Err(StoreError::Full));
+        assert_eq!(store.stats().servers[0].pending, 3);
+        let server = Arc::clone(&store.inner.hub.servers()[0]);
+        server.breaker.failed(&"late");
+        server.breaker.failed(&"late");
+        assert_eq!(store.check(&quota, b"a", 1).await, Err(StoreError::Open));
+        drop(only);
+        assert_eq!(store.stats().servers[0].pending, 0);
+        let stats = store.stats();
+        assert_eq!((stats.late, stats.full, stats.open), (3, 1, 1));
+    }
+}

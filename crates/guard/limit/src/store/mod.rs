@@ -1,0 +1,43 @@
+//! Limits that several Weirs share, counted in Redis.
+//!
+//! A [`Store`] is a Redis or a Redis Cluster with a thread of its own, which owns the connections. Workers reach it over
+//! a bounded channel and wait for the answer until a deadline of a few milliseconds, which they keep themselves. A
+//! [`SharedLimiter`] asks the store and writes along in the [`Limiter`](crate::Limiter) of this Weir, which decides when the
+//! store cannot. [`Engines`] keeps stores over reloads.
+//!
+//! Nothing here may cost requests more than that deadline, whatever happens to the store:
+//!
+//! | the store | what requests notice |
+//! |---|---|
+//! | answers late | each waits for the deadline; after a few in a row the breaker opens, and none does |
+//! | is killed | those under way fail at once; the next connection is refused, and the breaker opens |
+//! | hangs | as if it answered late; what it finds in its socket when it goes on is too late and counts nothing |
+//! | lost its scripts | one more round trip |
+//! | has more questions than may be under way | those beyond fail at once |
+//! | is a Cluster that lost a server | the keys of that server only |
+//! | is back | nothing: a task finds out by itself, and closes the breaker once a whole check was answered |
+
+mod alone;
+mod breaker;
+mod clock;
+mod cluster;
+mod config;
+mod denials;
+mod engines;
+mod error;
+#[cfg(test)]
+mod exact;
+mod handle;
+mod hub;
+mod question;
+mod quota;
+mod server;
+mod shared;
+mod slot;
+
+pub use self::config::{EngineBreakerConfig, EngineConfig, EngineSystem, RedisUrl};
+pub use self::engines::Engines;
+pub use self::error::StoreError;
+pub use self::handle::{Store, StoreServer, StoreStats};
+pub use self::quota::SharedQuota;
+pub use self::shared::{Decision, SharedLimiter};

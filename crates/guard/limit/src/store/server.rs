@@ -1,0 +1,385 @@
+//! One Redis server: its connection, and the questions on their way to it.
+//!
+//! A task owns the connection. Questions come to it over a bounded channel and go out at once, one behind the other on
+//! the same connection: those that come while others are being written leave in the same packet. The task also finds
+//! out when the server is back after it failed; nobody else waits for that.
+//!
+//! A connection that requests gave up on is closed and never used again: what was sent on it may still arrive at a
+//! server that hung, and its answers with it.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value,
+};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::alone::Alone;
+use super::breaker::Breaker;
+use super::clock::StoreClock;
+use super::error::StoreError;
+use super::hub::{Attended, Hub};
+use super::question::{Question, ask};
+
+/// How long a new connection may take until a first check was answered on it.
+const CONNECT: Duration = Duration::from_secs(1);
+/// The first wait before a server is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(25);
+/// A connection that lasted so long was a good one: when it breaks, the next is tried at once.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// What a server means that redirects although nobody expects it.
+pub(crate) const NOT_SAID: &str =
+    "it is a Redis Cluster, and the config does not say `cluster: true`";
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Address {
+    /// A name or an IP address without brackets.
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
+}
+
+impl Address {
+    /// The address in a redirection, which leaves the host out if it is that of the server which sent it.
+    pub(crate) fn redirected(text: &str, from: &Server) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(Self {
+            host: if host.is_empty() || host == "?" {
+                Arc::clone(&from.address.host)
+            } else {
+                host.into()
+            },
+            port: port.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// What those who ask share with the task.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: Address,
+    pub(crate) breaker: Breaker,
+    pub(crate) clock: StoreClock,
+    pub(crate) alone: Alone,
+    questions: mpsc::Sender<Question>,
+    pending: Arc<AtomicUsize>,
+    most_pending: usize,
+    /// Whom the task pretends to be to find out whether checks work: a client whose key lies on this server.
+    probe: Mutex<Vec<u8>>,
+}
+
+/// A place among the questions under way; it is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    /// A server, and the questions that its task is to take.
+    pub(crate) fn new(address: Address, hub: &Hub) -> Attended {
+        // There are never more questions in the channel than under way.
+        let (questions, taken) = mpsc::channel(hub.most_pending);
+        let server = Self {
+            address,
+            breaker: Breaker::new(hub.failures_to_open),
+            clock: StoreClock::new(hub.started),
+            alone: Alone::new(hub.started),
+            questions,
+            pending: Arc::default(),
+            most_pending: hub.most_pending,
+            probe: Mutex::new(b"0".to_vec()),
+        };
+        (Arc::new(server), taken)
+    }
+
+    /// A place among the questions under way, if one is free.
+    pub(crate) fn enter(&self) -> Result<Place, StoreError> {
+        let before = self.pending.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(&self.pending));
+        if before < self.most_pending {
+            Ok(place)
+        } else {
+            Err(StoreError::Full)
+        }
+    }
+
+    /// Passes a question on to the task.
+    pub(crate) fn put(&self, question: Question) -> Result<(), StoreError> {
+        self.questions
+            .try_send(question)
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => StoreError::Full,
+                mpsc::error::TrySendError::Closed(_) => StoreError::Lost,
+            })
+    }
+
+    /// Passes on what another server was asked first; nobody waits here to hear of a failure.
+    pub(crate) fn pass(&self, question: Question) {
+        if let Err(refused) = self.questions.try_send(question) {
+            refused.into_inner().answer(Err(StoreError::Lost));
+        }
+    }
+
+    /// Whether it answered a check and is asked now.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.clock.is_known() && !self.breaker.is_open()
+    }
+
+    /// How many questions are under way.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Changes whose key is used to try the server.
+    pub(crate) fn set_probe(&self, client: Vec<u8>) {
+        *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = client;
+    }
+
+    fn probe(&self) -> Vec<u8> {
+        self.probe
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// An open connection. Dropped, it is closed, with all that is under way on it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) line: MultiplexedConnection,
+    /// Ends when the server closed it or it broke.
+    driver: JoinHandle<()>,
+}
+
+impl Connection {
+    /// Connects and says who we are, in bounded time.
+    pub(crate) async fn open(
+        address: &Address,
+        who: &RedisConnectionInfo,
+        most_pending: usize,
+    ) -> Result<Self, String> {
+        let open = async {
+            let stream = TcpStream::connect((&*address.host, address.port))
+                .await
+                .map_err(|why| why.to_string())?;
+            stream.set_nodelay(true).map_err(|why| why.to_string())?;
+            let config = AsyncConnectionConfig::new()
+                // Those who ask have their own deadlines.
+                .set_response_timeout(None)
+                .set_pipeline_buffer_size(most_pending);
+            let (line, driver) = MultiplexedConnection::new_with_config(who, stream, config)
+                .await
+                .map_err(|why| why.to_string())?;
+            let driver = tokio::spawn(driver);
+            Ok(Self { line, driver })
+        };
+        match tokio::time::timeout(CONNECT, open).await {
+            Ok(opened) => opened,
+            Err(_) => Err(format!("no connection within {CONNECT:?}")),
+        }
+    }
+
+    /// Sends a command and waits for its answer.
+    pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value, RedisError> {
+        send(&mut self.line.clone(), command).await
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Sends a command and waits for its answer; an error that the server answers with is an error.
+pub(crate) async fn send(
+    line: &mut MultiplexedConnection,
+    command: &Cmd,
+) -> Result<Value, RedisError> {
+    line.send_packed_command(command).await?.extract_error()
+}
+
+/// Why a connection was left.
+enum End {
+    /// It broke, or the server closed it.
+    Broken,
+    /// Requests opened the breaker.
+    Tripped,
+}
+
+/// The task of a server; it ends when it is aborted.
+pub(crate) async fn attend(
+    server: Arc<Server>,
+    mut questions: mpsc::Receiver<Question>,
+    hub: Arc<Hub>,
+) {
+    let mut waits = Waits::new(hub.longest_retry);
+    loop {
+        match connect(&server, &hub).await {
+            Ok(mut connection) => {
+                server.breaker.close();
+                hub.changed.notify_waiters();
+                let since = Instant::now();
+                let end = serve(&server, &mut questions, &hub, &mut connection).await;
+                if since.elapsed() >= STEADY {
+                    waits.begin_anew();
+                    if matches!(end, End::Broken) {
+                        // Perhaps it was only closed for being idle; questions wait for the next one meanwhile.
+                        continue;
+                    }
+                }
+                if matches!(end, End::Broken) {
+                    server.breaker.open(&"the connection broke");
+                }
+            }
+            Err(why) => {
+                if !server.breaker.open(&why) {
+                    server.breaker.explain(&why);
+                }
+                hub.changed.notify_waiters();
+            }
+        }
+        hub.look_again.notify_one();
+        refuse(&mut questions, waits.next()).await;
+    }
+}
+
+/// Connects, and tries whole checks: one that the server may take its time for, since it makes the script known there,
+/// and one that it must answer as fast as every other. A server that answers late would else be asked again and again,
+/// each time until some had waited for nothing.
+async fn connect(server: &Server, hub: &Hub) -> Result<Connection, String> {
+    let connection = Connection::open(&server.address, &hub.who, hub.most_pending).await?;
+    try_check(&connection, server, hub, CONNECT).await?;
+    try_check(&connection, server, hub, hub.timeout).await?;
+    Ok(connection)
+}
+
+async fn try_check(
+    connection: &Connection,
+    server: &Server,
+    hub: &Hub,
+    within: Duration,
+) -> Result<(), String> {
+    let key = hub.probe.key(&server.probe());
+    let trial = hub.probe.call(&key, 1, i64::MAX >> 11, true);
+    let sent = Instant::now();
+    let answer = match tokio::time::timeout(within, connection.ask(&trial)).await {
+        Ok(answer) => answer.map_err(|why| match why.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved) if !hub.cluster => NOT_SAID.to_owned(),
+            _ => why.to_string(),
+        })?,
+        Err(_) => return Err(format!("no answer within {within:?}")),
+    };
+    let Some(told) = hub.probe.read(&answer) else {
+        return Err("not an answer of the script".to_owned());
+    };
+    server.clock.learn(sent, Instant::now(), told.at);
+    Ok(())
+}
+
+async fn serve(
+    server: &Arc<Server>,
+    questions: &mut mpsc::Receiver<Question>,
+    hub: &Arc<Hub>,
+    connection: &mut Connection,
+) -> End {
+    let Connection { line, driver } = connection;
+    let mut tripped = pin!(server.breaker.tripped());
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut tripped => return End::Tripped,
+            _ = &mut *driver => return End::Broken,
+            Some(question) = questions.recv() => {
+                tokio::spawn(ask(
+                    line.clone(),
+                    question,
+                    Arc::clone(server),
+                    Arc::clone(hub),
+                ));
+            }
+        }
+    }
+}
+
+/// Answers whatever is asked for as long as the server is left alone.
+async fn refuse(questions: &mut mpsc::Receiver<Question>, wait: Duration) {
+    let _over = tokio::time::timeout(wait, async {
+        // The channel stays open as long as there is a server.
+        while let Some(question) = questions.recv().await {
+            question.answer(Err(StoreError::Lost));
+        }
+    })
+    .await;
+}
+
+/// How long to leave a server alone: each time twice as long, up to a bound, and never quite as long as others do.
+#[derive(Debug)]
+struct Waits {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Waits {
+    fn new(longest: Duration) -> Self {
+        Self {
+            next: FIRST_RETRY.min(longest),
+            longest,
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        *self = Self::new(self.longest);
+    }
+
+    fn next(&mut self) -> Duration {
+        let ceiling = self.next;
+        self.next = (ceiling * 2).min(self.longest);
+        let random = RandomState::new().hash_one(0) as u32;
+        ceiling / 2 + (ceiling / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_bound() {
+        let ms = Duration::from_millis;
+        let mut waits = Waits::new(ms(150));
+        for ceiling in [25, 50, 100, 150, 150].map(ms) {
+            let wait = waits.next();
+            assert!(
+                ceiling / 2 <= wait && wait <= ceiling,
+                "{wait:?} of {ceiling:?}"
+            );
+        }
+        waits.begin_anew();
+        assert!(waits.next() <= ms(25));
+    }
+}
