@@ -1,12 +1,15 @@
 //! The parsers under test, and what the targets share.
 //!
-//! The codec is compiled from its sources, not through `weir-http`: it stands on its own, and a build with sanitizers
-//! takes seconds instead of the minutes that the rest of the data plane would need.
+//! They are compiled from their sources, not through the crates they are in: each stands on its own, and a build with
+//! sanitizers takes seconds instead of the minutes that the rest of the data plane would need.
 
 use std::fmt::Write;
 
 #[path = "../../crates/edge/http/src/codec/mod.rs"]
 pub mod codec;
+
+#[path = "../../crates/base/net/src/proxy_protocol.rs"]
+pub mod proxy_protocol;
 
 use codec::{Fields, HeadLimits};
 

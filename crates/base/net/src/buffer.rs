@@ -148,6 +148,40 @@ impl Buffers {
         }
     }
 
+    /// The few bytes in `buffer` wait for more, perhaps for long: they get memory of their own size, and the pool its own
+    /// back. So a thousand clients that drip a head hold a thousand heads, not a thousand buffers.
+    pub fn tuck(&self, buffer: &mut Buffer) {
+        let len = buffer.len();
+        if buffer.memory.len() != self.size || len == 0 || len > self.size / 8 {
+            return;
+        }
+        let mut small = vec![0; (2 * len).next_multiple_of(256)];
+        small[..len].copy_from_slice(buffer.unread());
+        self.reclaim(buffer);
+        buffer.memory = small;
+        buffer.end = len;
+        self.lent.set(self.lent.get() + 1);
+    }
+
+    /// Undoes [`tuck`](Self::tuck): what comes next may be large.
+    #[inline]
+    pub fn untuck(&self, buffer: &mut Buffer) {
+        if buffer.memory.len() < self.size && buffer.is_held() {
+            self.exchange(buffer);
+        }
+    }
+
+    #[cold]
+    fn exchange(&self, buffer: &mut Buffer) {
+        let small = std::mem::take(buffer);
+        self.lent.set(self.lent.get().saturating_sub(1));
+        if !small.is_empty() {
+            self.lend(buffer);
+            buffer.memory[..small.len()].copy_from_slice(small.unread());
+            buffer.end = small.len();
+        }
+    }
+
     /// Takes the memory of `buffer` back, whatever it holds.
     pub fn reclaim(&self, buffer: &mut Buffer) {
         let memory = std::mem::take(&mut buffer.memory);
@@ -201,5 +235,39 @@ mod tests {
         assert_eq!((pool.lent(), pool.free.borrow().len()), (0, 1));
         a.grow(4);
         assert!(a.is_held());
+    }
+
+    #[test]
+    fn bytes_that_wait_take_little_room() {
+        let pool = Buffers::new(16_384, 4);
+        let mut buffer = Buffer::default();
+        pool.lend(&mut buffer);
+        buffer.room_mut()[..200].copy_from_slice(&[7; 200]);
+        buffer.filled(200);
+        buffer.consume(60);
+        pool.tuck(&mut buffer);
+        assert_eq!((buffer.unread(), buffer.room()), (&[7; 140][..], 512 - 140));
+        assert_eq!((pool.lent(), pool.free.borrow().len()), (1, 1));
+        pool.tuck(&mut buffer);
+        buffer.grow(1024);
+        assert_eq!(
+            (buffer.unread(), buffer.room()),
+            (&[7; 140][..], 1024 - 140)
+        );
+        pool.untuck(&mut buffer);
+        assert_eq!(buffer.unread(), &[7; 140]);
+        assert_eq!(buffer.room(), 16_384 - 140);
+        assert_eq!((pool.lent(), pool.free.borrow().len()), (1, 0));
+
+        pool.tuck(&mut buffer);
+        buffer.consume(140);
+        pool.untuck(&mut buffer);
+        assert!(!buffer.is_held());
+        assert_eq!((pool.lent(), pool.free.borrow().len()), (0, 1));
+        // One that is well filled is left as it is.
+        pool.lend(&mut buffer);
+        buffer.filled(5000);
+        pool.tuck(&mut buffer);
+        assert_eq!((buffer.len(), buffer.room()), (5000, 16_384 - 5000));
     }
 }

@@ -15,17 +15,24 @@ mod buffer;
 mod clock;
 mod config;
 mod listener;
+mod proxied;
+mod proxy_protocol;
 mod splice;
 mod stream;
 mod wheel;
 mod worker;
 
 pub use self::{
-    accept::{ConnectionLimits, Gate, Pass, Refusal},
+    accept::{ConnectionLimits, ConnectionRate, Gate, Pass, Refusal},
     buffer::{Buffer, Buffers},
     clock::{Micros, now, unix_millis},
-    config::{FirewallConfig, LimitsConfig, ListenerProtocol, ShutdownConfig, WorkersConfig},
+    config::{
+        LimitsConfig, ListenerProtocol, OthersConfig, ProxyProtocolConfig, ShutdownConfig,
+        WorkersConfig,
+    },
     listener::{BindError, BoundListener, bind, bind_beside},
+    proxied::{Preamble, ProxyProtocol},
+    proxy_protocol::{ProxyHeader, ProxyHeaderError, ProxyParser},
     splice::{Pipe, Pipes},
     stream::{ResetWatch, Stream},
     wheel::{Timer, Wheel},

@@ -1,15 +1,26 @@
 //! Moving body bytes between two sockets inside the kernel.
 //!
 //! `splice(2)` hands pages from one socket to a pipe and on to the other socket
-//! without copying them through this process. Pipes cost two descriptors, so a
-//! worker keeps a few and lends them to the exchanges that move large bodies.
+//! without copying them through this process. Pipes cost two descriptors, and
+//! what lies in them is memory of the kernel that no reader of `/proc` sees on
+//! our bill. So a worker keeps a few, lends them to the exchanges that move
+//! large bodies, and does not lend more than [`MOST_LENT`]: clients that read
+//! slowly hold on to theirs, and beyond that bodies are copied.
 
-use std::{cell::RefCell, io, os::fd::AsFd, os::fd::OwnedFd, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    os::fd::AsFd,
+    os::fd::OwnedFd,
+    rc::Rc,
+};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 /// Bytes a pipe is asked to hold. The kernel gives an unprivileged process up to 1 MiB a pipe.
 const PIPE_SIZE: usize = 512 * 1024;
+/// Pipes that are lent at once: 128 MiB, and 512 descriptors.
+const MOST_LENT: usize = 256;
 
 /// A kernel pipe and how many bytes lie in it.
 #[derive(Debug)]
@@ -18,6 +29,29 @@ pub struct Pipe {
     write: OwnedFd,
     held: usize,
     capacity: usize,
+    /// Its place among those that are lent.
+    place: Option<Place>,
+}
+
+/// Counts a pipe as lent while it lives.
+#[derive(Debug)]
+struct Place(Rc<Cell<usize>>);
+
+impl Place {
+    /// One more, unless there are too many.
+    fn take(lent: &Rc<Cell<usize>>) -> Option<Self> {
+        let count = lent.get();
+        (count < MOST_LENT).then(|| {
+            lent.set(count + 1);
+            Self(Rc::clone(lent))
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Pipe {
@@ -30,6 +64,7 @@ impl Pipe {
             write,
             held: 0,
             capacity,
+            place: None,
         })
     }
 
@@ -72,6 +107,7 @@ impl Pipe {
 pub struct Pipes {
     keep: usize,
     free: RefCell<Vec<Pipe>>,
+    lent: Rc<Cell<usize>>,
 }
 
 impl Pipes {
@@ -81,25 +117,49 @@ impl Pipes {
         Rc::new(Self {
             keep,
             free: RefCell::new(Vec::new()),
+            lent: Rc::default(),
         })
     }
 
     /// An empty pipe.
     ///
     /// # Errors
-    /// When the process is out of descriptors; the caller then copies instead.
+    /// When enough are lent, or the process is out of descriptors; the caller then copies instead.
     pub fn lend(&self) -> io::Result<Pipe> {
-        match self.free.borrow_mut().pop() {
-            Some(pipe) => Ok(pipe),
-            None => Pipe::new(),
-        }
+        let place = Place::take(&self.lent).ok_or(io::ErrorKind::QuotaExceeded)?;
+        let mut pipe = match self.free.borrow_mut().pop() {
+            Some(pipe) => pipe,
+            None => Pipe::new()?,
+        };
+        pipe.place = Some(place);
+        Ok(pipe)
     }
 
     /// Takes a pipe back. One that still holds bytes is closed instead: they belong to nobody else.
-    pub fn reclaim(&self, pipe: Pipe) {
+    pub fn reclaim(&self, mut pipe: Pipe) {
+        pipe.place = None;
         let mut free = self.free.borrow_mut();
         if pipe.held == 0 && free.len() < self.keep {
             free.push(pipe);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_are_lent_than_may_be_and_each_end_gives_a_place_back() {
+        let pipes = Pipes::new(1);
+        let mut lent: Vec<Pipe> = (0..MOST_LENT)
+            .map(|_| pipes.lend().expect("a pipe"))
+            .collect();
+        assert!(pipes.lend().is_err());
+        lent.truncate(MOST_LENT - 2);
+        pipes.reclaim(lent.pop().expect("one"));
+        pipes.reclaim(lent.pop().expect("one"));
+        let more: Vec<Pipe> = std::iter::from_fn(|| pipes.lend().ok()).collect();
+        assert_eq!(more.len(), 4);
     }
 }

@@ -20,6 +20,13 @@ use crate::{
     splice::Pipe,
 };
 
+/// Bytes that the kernel may hold for a peer beyond those that are on their way to it.
+///
+/// Left to itself it takes megabytes for whoever was once fast, all of which a client that stops reading keeps. There is
+/// a bound on that memory for the whole machine, and a thousand such clients reach it; everybody suffers then. With
+/// this much the next bytes are still always at hand.
+const UNSENT: u32 = 128 * 1024;
+
 /// A connected byte stream, either side of the proxy.
 #[derive(Debug)]
 pub enum Stream {
@@ -28,10 +35,11 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Wraps a connected socket; small writes go out at once (no Nagle delay).
+    /// Wraps a connected socket; small writes go out at once (no Nagle delay), and few bytes wait unsent.
     pub fn tcp(socket: TcpStream) -> Self {
         // A socket that was reset already reports an error here; the first read tells.
         let _ = socket.set_nodelay(true);
+        let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT);
         Self::Tcp(socket)
     }
 

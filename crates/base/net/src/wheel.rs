@@ -9,11 +9,17 @@
 //! deadlines under a second) files the timer in a nearer slot, and the stale
 //! entry is recognised by its tick and skipped.
 //!
+//! Some deadlines are about clients that have nothing to say. They can be set to
+//! [yield](Timer::set_yielding): when places for connections run short, the
+//! wheel is told to [hurry](Wheel::hurry), and such waits shrink together, from one
+//! visit to the next, without anybody being woken for it.
+//!
 //! Hashed wheels: Varghese & Lauck, "Hashed and hierarchical timing wheels", 1987.
 
 use std::{
     cell::RefCell,
     future::poll_fn,
+    num::NonZero,
     pin::pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -28,10 +34,16 @@ const SLOTS: u64 = 128;
 /// A timer is visited at least this often (just under one turn of the wheel).
 const HORIZON: u64 = SLOTS - 2;
 const NEVER: u64 = u64::MAX;
+/// What is left of a wait that yields when there is no hurry, in thousandths.
+const WHOLE: u32 = 1000;
+/// However great the hurry: a client is given the time of a round trip or two.
+const LEAST: Micros = 1_000_000;
 
 #[derive(Debug)]
 struct Entry {
     deadline: Micros,
+    /// When the wait began, if it yields.
+    from: Option<NonZero<Micros>>,
     /// The tick of the slot in which the valid filing of this timer lies.
     visit: u64,
     waker: Option<Waker>,
@@ -50,6 +62,25 @@ struct Inner {
     driver: Option<Waker>,
     /// Every deadline counts as passed.
     cut: bool,
+    /// How much of the waits that yield is left, in thousandths.
+    share: u32,
+}
+
+impl Entry {
+    /// The deadline, as near as the hurry brings it.
+    #[inline]
+    fn due(&self, share: u32) -> Micros {
+        match self.from {
+            Some(from) if share < WHOLE => self.hurried(from.get(), share),
+            _ => self.deadline,
+        }
+    }
+
+    #[cold]
+    fn hurried(&self, from: Micros, share: u32) -> Micros {
+        let wait = self.deadline.saturating_sub(from) / u64::from(WHOLE) * u64::from(share);
+        from.saturating_add(wait.max(LEAST)).min(self.deadline)
+    }
 }
 
 /// The deadlines of one worker.
@@ -68,6 +99,7 @@ impl Wheel {
             armed: NEVER,
             driver: None,
             cut: false,
+            share: WHOLE,
         })))
     }
 
@@ -77,6 +109,7 @@ impl Wheel {
         let mut inner = self.0.borrow_mut();
         let entry = Entry {
             deadline: NEVER,
+            from: None,
             visit: NEVER,
             waker: None,
             used: true,
@@ -126,6 +159,13 @@ impl Wheel {
     pub fn cut(&self) {
         self.0.borrow_mut().cut = true;
         self.wake_all();
+    }
+
+    /// From now on waits that yield last this many thousandths of their time, though at least a second; 1000 ends the
+    /// hurry. Those under way notice within a second or so.
+    #[inline]
+    pub fn hurry(&self, thousandths: u32) {
+        self.0.borrow_mut().share = thousandths.min(WHOLE);
     }
 
     /// Whether [`cut`](Self::cut) was called.
@@ -190,7 +230,7 @@ impl Inner {
             return;
         }
         entry.visit = NEVER;
-        if entry.deadline <= now {
+        if entry.due(self.share) <= now {
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
             }
@@ -203,7 +243,7 @@ impl Inner {
     fn file(&mut self, key: u32, current: u64) {
         let entry = &mut self.entries[key as usize];
         // The slot whose end lies at or behind the deadline: never early.
-        let tick = (entry.deadline / TICK + 1).clamp(current + 1, current + HORIZON);
+        let tick = (entry.due(self.share) / TICK + 1).clamp(current + 1, current + HORIZON);
         entry.visit = tick;
         self.slots[(tick % SLOTS) as usize].push((key, tick));
     }
@@ -223,8 +263,23 @@ impl Timer {
         let mut inner = self.wheel.0.borrow_mut();
         let entry = &mut inner.entries[self.key as usize];
         entry.deadline = deadline;
+        entry.from = None;
         if deadline / TICK < entry.visit && deadline != NEVER {
             self.refile(&mut inner, deadline);
+        }
+    }
+
+    /// As [`set`](Self::set), for a wait since `from` that yields when the wheel [must hurry](Wheel::hurry).
+    #[inline]
+    pub fn set_yielding(&self, from: Micros, deadline: Micros) {
+        let mut inner = self.wheel.0.borrow_mut();
+        let share = inner.share;
+        let entry = &mut inner.entries[self.key as usize];
+        entry.deadline = deadline;
+        entry.from = NonZero::new(from);
+        let due = entry.due(share);
+        if due / TICK < entry.visit && deadline != NEVER {
+            self.refile(&mut inner, due);
         }
     }
 
@@ -258,15 +313,23 @@ impl Timer {
         self.wheel.is_cut()
     }
 
+    /// Whether the wait ended before its deadline, because the wheel [hurries](Wheel::hurry).
+    #[must_use]
+    pub fn was_hurried(&self, now: Micros) -> bool {
+        let inner = self.wheel.0.borrow();
+        let entry = &inner.entries[self.key as usize];
+        entry.due(inner.share) <= now && now < entry.deadline
+    }
+
     /// Ready once the deadline has passed; otherwise remembers whom to wake.
     ///
     /// The caller must be polled by one task only, the one that owns the connection.
     #[inline]
     pub fn poll_expired(&self, cx: &mut Context<'_>, now: Micros) -> Poll<()> {
         let mut inner = self.wheel.0.borrow_mut();
-        let cut = inner.cut;
+        let (cut, share) = (inner.cut, inner.share);
         let entry = &mut inner.entries[self.key as usize];
-        if entry.deadline <= now || cut {
+        if entry.due(share) <= now || cut {
             return Poll::Ready(());
         }
         if !entry
@@ -360,6 +423,57 @@ mod tests {
             let later = now() + 200_000;
             timer.set(later);
             assert!(wait(&timer).await >= later);
+        });
+    }
+
+    #[test]
+    fn waits_that_yield_shrink_together_and_the_others_do_not() {
+        on_runtime(async |wheel| {
+            let begun = now();
+            let ended = Rc::new(Cell::new(0));
+            let waits = |yields: bool, after: Micros| {
+                let (timer, ended) = (wheel.timer(), Rc::clone(&ended));
+                if yields {
+                    timer.set_yielding(begun, begun + after);
+                } else {
+                    timer.set(begun + after);
+                }
+                tokio::task::spawn_local(async move {
+                    wait(&timer).await;
+                    ended.set(ended.get() + 1);
+                })
+            };
+            let tasks: Vec<_> = (0..50).map(|_| waits(true, 30_000_000)).collect();
+            let steady = waits(false, 30_000_000);
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            assert_eq!(ended.get(), 0);
+            // A thirtieth of 30 seconds.
+            wheel.hurry(33);
+            for task in tasks {
+                task.await.expect("the task ends");
+            }
+            let took = now() - begun;
+            assert!((980_000..10_000_000).contains(&took), "{took}");
+            assert_eq!(ended.get(), 50);
+
+            // One that begins now; however great the hurry, it has a second.
+            wheel.hurry(0);
+            let timer = wheel.timer();
+            let from = now();
+            timer.set_yielding(from, from + 60_000_000);
+            let took = wait(&timer).await - from;
+            assert!((LEAST..10_000_000).contains(&took), "{took}");
+            assert!(timer.was_hurried(now()));
+            wheel.hurry(1000);
+            assert!(!timer.was_hurried(now()));
+            timer.set_yielding(from, from + 60_000_000);
+            assert_eq!(
+                wheel.0.borrow().entries[timer.key as usize].due(WHOLE),
+                from + 60_000_000
+            );
+            assert!(!steady.is_finished());
+            wheel.cut();
+            steady.await.expect("the task ends");
         });
     }
 

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     io,
-    net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
     rc::Rc,
     sync::{
         Arc,
@@ -32,6 +32,7 @@ use crate::{
     buffer::Buffers,
     clock::{self, Micros},
     listener::BoundListener,
+    proxied::{self, Preamble},
     splice::Pipes,
     stream::Stream,
     wheel::Wheel,
@@ -57,6 +58,20 @@ pub trait Protocol: 'static {
     /// Serves one connection to its end.
     fn serve(self: Rc<Self>, connection: Connection) -> impl Future<Output = ()> + 'static;
 
+    /// What a new connection from `peer` begins with.
+    fn preamble(&self, listener: &Listening, peer: IpAddr) -> Preamble {
+        let _ = (listener, peer);
+        Preamble::None
+    }
+
+    /// Whether this client may connect, asked before its connection costs anything. `client` is who the PROXY header
+    /// says, if there is one, and else the peer. One that is not admitted is [refused](Self::refused) as
+    /// [`Refusal::Denied`].
+    fn admit(&self, listener: &Listening, client: IpAddr) -> bool {
+        let _ = (listener, client);
+        true
+    }
+
     /// A connection was turned away before it was served.
     fn refused(&self, listener: &Listening, refusal: Refusal);
 }
@@ -79,7 +94,7 @@ pub struct Listening {
 pub struct Connection {
     /// The bytes.
     pub stream: Stream,
-    /// The client's address as the socket has it.
+    /// The client's address: as the socket has it, or as the PROXY header told that came before anything else.
     pub peer: SocketAddr,
     /// Where it came in.
     pub listener: Rc<Listening>,
@@ -522,36 +537,94 @@ impl Worker {
         tokio::task::spawn_local(Rc::clone(protocol).serve(connection));
     }
 
-    fn admit<P: Protocol>(
+    /// A connection was accepted: finds out whose it is.
+    fn arrive<P: Protocol>(
         self: &Rc<Self>,
         protocol: &Rc<P>,
         listener: &Rc<Listening>,
         socket: TcpStream,
         peer: SocketAddr,
     ) {
-        let pass = match self.shared.gate.enter(peer.ip()) {
-            Ok(pass) => pass,
-            Err(refusal) => {
-                protocol.refused(listener, refusal);
-                return;
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let time = match protocol.preamble(listener, peer.ip()) {
+            Preamble::None => return self.admit(protocol, listener, socket, peer, None),
+            Preamble::Refused => {
+                return turn_away(&**protocol, listener, &socket, Refusal::NotAProxy);
             }
+            Preamble::ProxyHeader(time) => time,
+        };
+        // It has a place before its client is known, so that there are not more of these than of any.
+        let held = match self.shared.gate.hold() {
+            Ok(held) => held,
+            Err(refusal) => return protocol.refused(listener, refusal),
+        };
+        let (worker, protocol) = (Rc::clone(self), Rc::clone(protocol));
+        let listener = Rc::clone(listener);
+        tokio::task::spawn_local(async move {
+            let timer = worker.wheel.timer();
+            let closing = || listener.closing() || worker.draining();
+            let client = proxied::read_header(&socket, peer, &timer, time, closing).await;
+            match client {
+                Ok(Some(client)) => {
+                    worker.admit(&protocol, &listener, socket, client, Some(held));
+                }
+                Ok(None) => {}
+                Err(refusal) => turn_away(&*protocol, &listener, &socket, refusal),
+            }
+        });
+    }
+
+    fn admit<P: Protocol>(
+        self: &Rc<Self>,
+        protocol: &Rc<P>,
+        listener: &Rc<Listening>,
+        socket: TcpStream,
+        client: SocketAddr,
+        held: Option<Pass>,
+    ) {
+        // First the one that keeps no state: who is denied takes no place in a table.
+        if !protocol.admit(listener, client.ip()) {
+            return turn_away(&**protocol, listener, &socket, Refusal::Denied);
+        }
+        let now = clock::now();
+        let pass = match held {
+            Some(held) => held.claim(client.ip(), now),
+            None => self.shared.gate.enter(client.ip(), now),
+        };
+        let pass = match pass {
+            Ok(pass) => pass,
+            Err(Refusal::Rate) => {
+                return turn_away(&**protocol, listener, &socket, Refusal::Rate);
+            }
+            Err(refusal) => return protocol.refused(listener, refusal),
         };
         let inbox = self.lighter().map(|other| &self.shared.inboxes[other]);
         // A place in the inbox first: once the socket has left this worker there is no way back.
         let Some(place) = inbox.and_then(|inbox| inbox.try_reserve().ok()) else {
-            self.serve(protocol, Rc::clone(listener), socket, peer, pass);
+            self.serve(protocol, Rc::clone(listener), socket, client, pass);
             return;
         };
         if let Ok(socket) = socket.into_std() {
             place.send(Handover {
                 socket,
-                peer,
+                peer: client,
                 key: Arc::clone(&listener.key),
                 address: listener.address,
                 pass,
             });
         }
     }
+}
+
+/// Closes a connection at once, by a reset: the system keeps nothing of it, and whoever floods gains nothing.
+fn turn_away<P: Protocol>(
+    protocol: &P,
+    listener: &Listening,
+    socket: &TcpStream,
+    refusal: Refusal,
+) {
+    let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+    protocol.refused(listener, refusal);
 }
 
 /// Accepts until the listener closes, then takes what already waits and ends.
@@ -571,7 +644,7 @@ async fn accept<P: Protocol>(
         })
         .await;
         match accepted {
-            Some(Ok((stream, peer))) => worker.admit(&protocol, &listening, stream, peer),
+            Some(Ok((stream, peer))) => worker.arrive(&protocol, &listening, stream, peer),
             Some(Err(error)) if is_about_one_connection(&error) => {}
             Some(Err(_)) => tokio::time::sleep(ACCEPT_PAUSE).await,
             None if listening.closing() => break,

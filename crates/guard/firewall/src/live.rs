@@ -1,0 +1,165 @@
+//! A file whose content is used while it may change.
+//!
+//! A change is taken once the file has looked the same for two looks in a row, so that a writer that is still at it is
+//! let finish; and what was read counts only if the file was the same before and after. Readers hold no lock: they get
+//! the newest content by one atomic load.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::{ArcSwap, Guard};
+use weir_config::fingerprint;
+
+/// How much a file may hold.
+const MOST_BYTES: u64 = 1 << 30;
+/// How often a file that changes while it is read is tried again.
+const TRIES: usize = 3;
+
+/// What a live file holds.
+pub(crate) trait Content: Sized + Send + Sync + 'static {
+    fn read(bytes: Vec<u8>) -> Result<Self, String>;
+
+    /// How much there is of it, for people.
+    fn entries(&self) -> usize;
+}
+
+/// What became of a file that changed.
+#[derive(Clone, Copy, Debug)]
+pub enum FileEvent<'a> {
+    /// It was read and is used from now on.
+    Loaded {
+        /// Its path.
+        path: &'a Path,
+        /// Prefixes in a list; nodes in a database.
+        entries: usize,
+    },
+    /// It could not be read; what it held before is still used.
+    Kept {
+        /// Its path.
+        path: &'a Path,
+        /// Why.
+        error: &'a str,
+    },
+}
+
+/// A live file as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStatus {
+    /// Its path.
+    pub path: PathBuf,
+    /// Prefixes in a list; nodes in a database.
+    pub entries: usize,
+    /// Why what it holds now could not be taken over, if so.
+    pub error: Option<String>,
+}
+
+/// A file and what it held when it could last be read.
+#[derive(Debug)]
+pub(crate) struct Live<T> {
+    path: PathBuf,
+    content: ArcSwap<T>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What the file looked like when it was last read.
+    taken: u64,
+    /// What it looked like at the last look.
+    seen: u64,
+    error: Option<String>,
+}
+
+impl<T: Content> Live<T> {
+    /// Reads the file for the first time.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let (content, seen) = read(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            content: ArcSwap::from_pointee(content),
+            state: Mutex::new(State {
+                taken: seen,
+                seen,
+                error: None,
+            }),
+        })
+    }
+
+    /// The newest content.
+    #[inline]
+    pub(crate) fn load(&self) -> Guard<Arc<T>> {
+        self.content.load()
+    }
+
+    /// Looks at the file, and reads it if it has changed and is at rest.
+    pub(crate) fn look(&self, report: &dyn Fn(FileEvent<'_>)) {
+        let path = self.path.as_path();
+        let now = fingerprint([path]);
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let at_rest = std::mem::replace(&mut state.seen, now) == now;
+            if !at_rest || state.taken == now {
+                return;
+            }
+        }
+        let read = read::<T>(path);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok((content, taken)) => {
+                let entries = content.entries();
+                self.content.store(Arc::new(content));
+                state.taken = taken;
+                state.error = None;
+                report(FileEvent::Loaded { path, entries });
+            }
+            Err(error) => {
+                // Once for each state that the file is in.
+                state.taken = now;
+                report(FileEvent::Kept {
+                    path,
+                    error: &error,
+                });
+                state.error = Some(error);
+            }
+        }
+    }
+
+    pub(crate) fn status(&self) -> FileStatus {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        FileStatus {
+            path: self.path.clone(),
+            entries: self.load().entries(),
+            error: state.error.clone(),
+        }
+    }
+}
+
+/// The content and what the file looked like meanwhile.
+fn read<T: Content>(path: &Path) -> Result<(T, u64), String> {
+    let say = |error: std::io::Error| format!("cannot read it: {error}");
+    for _ in 0..TRIES {
+        let before = fingerprint([path]);
+        // Before it is opened: opening a pipe waits for its writer.
+        let metadata = fs::metadata(path).map_err(say)?;
+        if !metadata.is_file() {
+            return Err("it is not a file".to_owned());
+        }
+        if metadata.len() > MOST_BYTES {
+            return Err(format!("it holds more than {} MiB", MOST_BYTES >> 20));
+        }
+        let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+        let file = File::open(path).map_err(say)?;
+        file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(say)?;
+        if fingerprint([path]) == before {
+            return Ok((T::read(bytes)?, before));
+        }
+    }
+    Err("it changes while it is read".to_owned())
+}
+
+#[cfg(test)]
+mod tests;
