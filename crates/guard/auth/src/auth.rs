@@ -1,0 +1,454 @@
+//! What outlives a config: methods, the files and URLs that their keys come from, and the place where questions are answered.
+//!
+//! Everything is held here weakly, and strongly by the [`Authenticator`]s that use it. So a config that is given up takes with
+//! it what only it needed, whether it was in use or only tried, and nobody has to tidy up.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use weir_client::{Client, Roots, Url};
+use weir_config::{Cx, FilePath, Span, Spanned};
+
+use crate::api_key::{ApiKeys, KeyFile, KeyTable, Keys, KeysConfig};
+use crate::ask::Asker;
+use crate::authenticator::{Authenticator, Require};
+use crate::basic::Basic;
+use crate::config::{MethodConfig, RequireConfig};
+use crate::introspection::Introspection;
+use crate::jwt::{Jwt, JwtConfig, JwksConfig, Key, KeySet, KeySource};
+use crate::method::{Kind, Method};
+use crate::oidc::{Logins, Oidc};
+
+/// How often files of keys are looked at.
+const WATCH: Duration = Duration::from_secs(1);
+/// How long a file must have been still before it is read.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// All authentication of a process. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Auth(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    asker: Asker,
+    client: Client,
+    events: Events,
+    next_id: AtomicU64,
+    live: Mutex<Live>,
+}
+
+/// What is in use.
+#[derive(Debug, Default)]
+struct Live {
+    methods: Vec<LiveMethod>,
+    key_files: HashMap<PathBuf, Weak<KeyFile>>,
+    jwks_files: HashMap<PathBuf, Weak<KeySource>>,
+    /// By URL, and by the file of authorities that its server must come from.
+    jwks_urls: HashMap<(Url, Option<PathBuf>), Weak<KeySource>>,
+}
+
+#[derive(Debug)]
+struct LiveMethod {
+    policy: Arc<str>,
+    config: MethodConfig,
+    method: Weak<Method>,
+}
+
+/// A method and the policy that it comes from.
+#[derive(Clone, Debug)]
+pub struct NamedMethod {
+    /// The name of the policy; empty for a method that stands in a route.
+    pub policy: Arc<str>,
+    /// The method.
+    pub config: MethodConfig,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What happens beside the traffic, for the event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Keys of an issuer were fetched, and they are others than before.
+    KeysFetched {
+        /// From where.
+        url: String,
+        /// How many can be used.
+        keys: usize,
+    },
+    /// They could not be fetched.
+    KeysFailed {
+        /// From where.
+        url: String,
+        /// Why.
+        error: String,
+        /// Whether there are older ones, which go on to count.
+        stale: bool,
+    },
+    /// An OpenID provider does not answer as it should.
+    ProviderFailed {
+        /// Where it was asked.
+        url: String,
+        /// Why.
+        error: String,
+    },
+    /// A file of keys has changed and was read again.
+    FileRead {
+        /// The file.
+        path: PathBuf,
+        /// How many keys it has.
+        keys: usize,
+    },
+    /// A file of keys has changed, but something is wrong with it. The keys that it had before go on to count.
+    FileFailed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: String,
+    },
+}
+
+/// Whom events are told.
+#[derive(Clone)]
+pub(crate) struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Events {
+    pub(crate) fn tell(&self, event: Event) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl Auth {
+    /// Authentication that asks, fetches and watches on this runtime, and tells what happens there.
+    pub fn new(
+        control: &Handle,
+        client: Client,
+        events: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Self {
+        let auth = Self::build(Some(control.clone()), client, Events(Arc::new(events)));
+        control.spawn(watch_files(Arc::downgrade(&auth.0)));
+        auth
+    }
+
+    /// Authentication that only looks at a config: files are read, nothing is fetched, and nobody is asked.
+    pub fn offline() -> Self {
+        Self::build(None, Client::default(), Events(Arc::new(|_| {})))
+    }
+
+    fn build(control: Option<Handle>, client: Client, events: Events) -> Self {
+        Self(Arc::new(Inner {
+            asker: Asker::new(control),
+            client,
+            events,
+            next_id: AtomicU64::new(1),
+            live: Mutex::default(),
+        }))
+    }
+
+    /// What checks the requests of a route: any one of these methods suffices, or none is needed if `anonymous`. `None` after
+    /// problems were reported.
+    pub fn authenticator(
+        &self,
+        methods: &[NamedMethod],
+        anonymous: bool,
+        require: &RequireConfig,
+        cx: &mut Cx,
+    ) -> Option<Arc<Authenticator>> {
+        let compiled: Vec<Option<Arc<Method>>> =
+            methods.iter().map(|named| self.method(named, cx)).collect();
+        let methods: Vec<Arc<Method>> = compiled.into_iter().collect::<Option<_>>()?;
+        let mut hidden = Vec::new();
+        for place in methods.iter().flat_map(|method| method.hidden()) {
+            if !hidden.contains(&place) {
+                hidden.push(place);
+            }
+        }
+        let scopes: Vec<Box<str>> = require.scopes.iter().map(|s| s.as_str().into()).collect();
+        Some(Arc::new(Authenticator {
+            methods,
+            anonymous,
+            require: Require {
+                scope_text: scopes.join(" "),
+                scopes,
+                claims: crate::config::wanted(&require.claims),
+            },
+            hidden,
+            asker: self.0.asker.clone(),
+        }))
+    }
+
+    /// The logins of a config: their paths are answered on every host, whatever its routes say.
+    pub fn logins<'a>(
+        &self,
+        authenticators: impl IntoIterator<Item = &'a Arc<Authenticator>>,
+    ) -> Logins {
+        let mut methods: Vec<Arc<Method>> = Vec::new();
+        for method in authenticators.into_iter().flat_map(|auth| &auth.methods) {
+            let known = methods.iter().any(|known| known.id == method.id);
+            if matches!(method.kind, Kind::Oidc(_)) && !known {
+                methods.push(Arc::clone(method));
+            }
+        }
+        Logins::new(methods, self.0.asker.clone())
+    }
+
+    fn method(&self, named: &NamedMethod, cx: &mut Cx) -> Option<Arc<Method>> {
+        let live = self.live();
+        let same = live.methods.iter().find(|live| {
+            live.policy == named.policy && live.config == named.config
+        });
+        if let Some(method) = same.and_then(|live| live.method.upgrade()) {
+            return Some(method);
+        }
+        drop(live);
+        let kind = self.kind(named, cx)?;
+        let method = Arc::new(Method {
+            id: self.0.next_id.fetch_add(1, Ordering::Relaxed),
+            kind,
+        });
+        let mut live = self.live();
+        live.methods.retain(|live| live.method.strong_count() > 0);
+        live.methods.push(LiveMethod {
+            policy: Arc::clone(&named.policy),
+            config: named.config.clone(),
+            method: Arc::downgrade(&method),
+        });
+        Some(method)
+    }
+
+    fn kind(&self, named: &NamedMethod, cx: &mut Cx) -> Option<Kind> {
+        let policy = Arc::clone(&named.policy);
+        match &named.config {
+            MethodConfig::ApiKey(config) => {
+                let keys = self.keys(&config.keys, cx)?;
+                Some(Kind::ApiKey(ApiKeys::new(config, keys, policy)))
+            }
+            MethodConfig::Basic(config) => match Basic::new(config, policy) {
+                Ok(basic) => Some(Kind::Basic(basic)),
+                Err((span, fault)) => {
+                    cx.error(span, fault.detail);
+                    None
+                }
+            },
+            MethodConfig::Introspection(config) => {
+                let client = self.client(config.ca.as_ref(), cx)?;
+                match Introspection::new(config, policy, client, self.0.events.clone()) {
+                    Ok(introspection) => Some(Kind::Introspection(introspection)),
+                    Err(_) => {
+                        cx.error(named.span, "the system gives no random numbers");
+                        None
+                    }
+                }
+            }
+            MethodConfig::Oidc(config) => {
+                let client = self.client(config.ca.as_ref(), cx)?;
+                let (events, control) = (self.0.events.clone(), self.0.asker.control().cloned());
+                let oidc = Oidc::new(config, policy, client, events, control);
+                if oidc.is_none() {
+                    cx.error(config.session_secrets.span, "sessions cannot be sealed with this");
+                }
+                oidc.map(Kind::Oidc)
+            }
+            MethodConfig::Jwt(config) => {
+                let source = self.key_source(config, cx)?;
+                Some(Kind::Jwt(Jwt::new(config, source, policy)))
+            }
+        }
+    }
+
+    fn keys(&self, keys: &Spanned<KeysConfig>, cx: &mut Cx) -> Option<Keys> {
+        match &keys.value {
+            KeysConfig::List(entries) => {
+                match KeyTable::new(entries.iter().map(|entry| &entry.value)) {
+                    Ok(table) => Some(Keys::Here(table)),
+                    Err(twins) => {
+                        cx.error(entries[twins.at].span, twins.what);
+                        None
+                    }
+                }
+            }
+            KeysConfig::File(path) => {
+                let mut live = self.live();
+                let file = shared(&mut live.key_files, &path.path().to_owned(), || {
+                    KeyFile::open(path.path()).map(Arc::new)
+                });
+                match file {
+                    Ok(file) => Some(Keys::File(file)),
+                    Err(problems) => {
+                        let name = path.path().display();
+                        cx.error(keys.span, format!("the keys of `{name}` cannot be used"))
+                            .help(problems.to_string());
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn key_source(&self, config: &JwtConfig, cx: &mut Cx) -> Option<Arc<KeySource>> {
+        if let Some(secret) = &config.secret {
+            let key = Key::secret(secret.value.expose().as_bytes(), &config.algorithms());
+            let Some(key) = key else {
+                cx.error(secret.span, "this secret is too short");
+                return None;
+            };
+            return Some(Arc::new(KeySource::fixed(KeySet::one(key))));
+        }
+        let jwks = config.jwks.as_ref()?;
+        match &jwks.value {
+            JwksConfig::Url(url) => {
+                let client = self.client(config.ca.as_ref(), cx)?;
+                let ca = config.ca.as_ref().map(|ca| ca.value.path().to_owned());
+                Some(self.url_keys((url.clone(), ca), client))
+            }
+            JwksConfig::File(path) => {
+                let mut live = self.live();
+                let source = shared(&mut live.jwks_files, &path.path().to_owned(), || {
+                    KeySource::file(path.path()).map(Arc::new)
+                });
+                match source {
+                    Ok(source) => Some(source),
+                    Err(problem) => {
+                        let name = path.path().display();
+                        cx.error(jwks.span, format!("the keys of `{name}` cannot be used"))
+                            .help(problem);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn url_keys(&self, name: (Url, Option<PathBuf>), client: Client) -> Arc<KeySource> {
+        let make = || -> Result<Arc<KeySource>, std::convert::Infallible> {
+            Ok(match self.0.asker.control() {
+                None => Arc::new(KeySource::unfetched()),
+                Some(control) => {
+                    KeySource::url(name.0.clone(), client, self.0.events.clone(), control)
+                }
+            })
+        };
+        match shared(&mut self.live().jwks_urls, &name, make) {
+            Ok(source) => source,
+            Err(never) => match never {},
+        }
+    }
+
+    /// What asks servers that these authorities vouch for, or else those that the system trusts.
+    fn client(&self, ca: Option<&Spanned<FilePath>>, cx: &mut Cx) -> Option<Client> {
+        let Some(ca) = ca else {
+            return Some(self.0.client.clone());
+        };
+        match Roots::from_file(ca.value.path()) {
+            Ok(roots) => Some(Client::new(roots)),
+            Err(error) => {
+                cx.error(ca.span, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is in use under this name, or else a new one.
+fn shared<K: Clone + Eq + Hash, T, E>(
+    live: &mut HashMap<K, Weak<T>>,
+    name: &K,
+    make: impl FnOnce() -> Result<Arc<T>, E>,
+) -> Result<Arc<T>, E> {
+    if let Some(found) = live.get(name).and_then(Weak::upgrade) {
+        return Ok(found);
+    }
+    let new = make()?;
+    live.retain(|_, old| old.strong_count() > 0);
+    live.insert(name.clone(), Arc::downgrade(&new));
+    Ok(new)
+}
+
+/// Reads files of keys again when they change, for as long as there is anything to authenticate.
+async fn watch_files(auth: Weak<Inner>) {
+    let mut seen = 0;
+    loop {
+        tokio::time::sleep(WATCH).await;
+        let Some(inner) = auth.upgrade() else { return };
+        let look = tokio::task::spawn_blocking({
+            let inner = Arc::clone(&inner);
+            move || fingerprint(&inner)
+        });
+        let Ok(now) = look.await else { return };
+        if now == seen {
+            continue;
+        }
+        // Somebody may be in the middle of writing.
+        tokio::time::sleep(SETTLE).await;
+        let read = tokio::task::spawn_blocking(move || {
+            let again = fingerprint(&inner);
+            if again == now {
+                inner.refresh();
+            }
+            again
+        });
+        let Ok(again) = read.await else { return };
+        // One that is still being written is looked at again.
+        seen = if again == now { now } else { seen };
+    }
+}
+
+fn fingerprint(inner: &Inner) -> u64 {
+    let live = inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+    let paths: Vec<PathBuf> = live
+        .key_files
+        .keys()
+        .chain(live.jwks_files.keys())
+        .cloned()
+        .collect();
+    drop(live);
+    weir_config::fingerprint(paths.iter().map(PathBuf::as_path))
+}
+
+impl Inner {
+    fn refresh(&self) {
+        let (key_files, jwks_files) = {
+            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            let key_files: Vec<_> = live.key_files.values().filter_map(Weak::upgrade).collect();
+            let jwks_files: Vec<_> = live.jwks_files.values().filter_map(Weak::upgrade).collect();
+            (key_files, jwks_files)
+        };
+        for file in key_files {
+            if let Some(read) = file.refresh() {
+                let read = read.map_err(|problems| problems.to_string());
+                self.tell_read(file.path(), read);
+            }
+        }
+        for source in jwks_files {
+            if let Some((path, read)) = source.refresh_file() {
+                self.tell_read(path, read);
+            }
+        }
+    }
+
+    fn tell_read(&self, path: &Path, read: Result<usize, String>) {
+        let path = path.to_owned();
+        self.events.tell(match read {
+            Ok(keys) => Event::FileRead { path, keys },
+            Err(error) => Event::FileFailed { path, error },
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

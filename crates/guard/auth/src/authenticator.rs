@@ -1,0 +1,260 @@
+//! Any one of several methods, and what must be true of whoever they recognise.
+
+use std::sync::Arc;
+
+use crate::ask::Asker;
+use crate::asked::{Asked, Found};
+use crate::cache::Cache;
+use crate::challenge::Error;
+use crate::check::{Answered, Check, Hidden, Pass, Question};
+use crate::claims::ClaimPath;
+use crate::identity::Identity;
+use crate::method::{Accepted, Fault, Method, Tried};
+use crate::refusal::{Refusal, Why};
+
+/// Who may pass on one route. Made by [`Auth::authenticator`](crate::Auth::authenticator).
+#[derive(Debug)]
+pub struct Authenticator {
+    pub(crate) methods: Vec<Arc<Method>>,
+    /// Whether requests without a credential pass.
+    pub(crate) anonymous: bool,
+    pub(crate) require: Require,
+    pub(crate) hidden: Vec<Hidden>,
+    pub(crate) asker: Asker,
+}
+
+/// What those who are known must have.
+#[derive(Debug, Default)]
+pub(crate) struct Require {
+    pub(crate) scopes: Vec<Box<str>>,
+    /// The scopes in one text, as clients are told.
+    pub(crate) scope_text: String,
+    pub(crate) claims: Vec<(ClaimPath, Vec<Box<str>>)>,
+}
+
+impl Require {
+    const fn is_empty(&self) -> bool {
+        self.scopes.is_empty() && self.claims.is_empty()
+    }
+
+    fn lacking(&self, identity: &Identity) -> Option<Fault> {
+        if !self.scopes.iter().all(|scope| identity.has_scope(scope)) {
+            return Some(Fault {
+                why: Why::Scope,
+                detail: "a scope that is needed here is missing",
+            });
+        }
+        let has = |(path, wanted): &(ClaimPath, Vec<Box<str>>)| identity.claims.matches(path, wanted);
+        (!self.claims.iter().all(has)).then_some(Fault {
+            why: Why::Claim,
+            detail: "a claim that is needed here is missing or has another value",
+        })
+    }
+}
+
+impl Authenticator {
+    /// Decides about a request. `now` is in seconds since 1970.
+    pub fn check<R: Asked>(&self, request: &R, cache: &mut Cache, now: u64) -> Check {
+        for (at, method) in self.methods.iter().enumerate() {
+            if let Some(tried) = method.serve(request, now) {
+                return self
+                    .settle(at, tried, None, cache, None)
+                    .unwrap_or_else(|fault| self.refuse(fault));
+            }
+        }
+        self.check_from(0, None, request, cache, now)
+    }
+
+    /// Goes on with the same request when a [`Question`] was answered. May ask again, once for each method at most.
+    pub fn resume<R: Asked>(
+        &self,
+        request: &R,
+        answered: Answered,
+        cache: &mut Cache,
+        now: u64,
+    ) -> Check {
+        let Answered {
+            tried,
+            method: at,
+            worst,
+        } = answered;
+        let found = self.methods.get(at).map(|method| method.find(request));
+        let credential = match &found {
+            Some(Found::Credential(credential)) => Some(&**credential),
+            _ => None,
+        };
+        match self.settle(at, tried, credential, cache, worst) {
+            Ok(check) => check,
+            Err(fault) => self.check_from(at + 1, Some(fault), request, cache, now),
+        }
+    }
+
+    /// What of a request must not reach the endpoint. It does not depend on who was recognised: what nobody looked at is
+    /// no less secret.
+    pub fn hidden(&self) -> &[Hidden] {
+        &self.hidden
+    }
+
+    /// Names (lower case) of the fields that tell endpoints about identities: to be taken out of requests from outside, on
+    /// this route and on all others.
+    pub fn identity_fields(&self) -> impl Iterator<Item = &str> {
+        let own = self.methods.iter().flat_map(|method| method.fields());
+        crate::identity::STANDARD_FIELDS.into_iter().chain(own)
+    }
+
+    /// The methods in their order, for people: `(policy, method)`.
+    pub fn methods(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let each = |method: &'_ Arc<Method>| method.method().as_str();
+        self.methods
+            .iter()
+            .map(move |method| (method.policy(), each(method)))
+    }
+
+    /// Whether requests without a credential pass.
+    pub const fn allows_anonymous(&self) -> bool {
+        self.anonymous && self.require.is_empty()
+    }
+
+    fn check_from<R: Asked>(
+        &self,
+        first: usize,
+        mut worst: Option<Fault>,
+        request: &R,
+        cache: &mut Cache,
+        now: u64,
+    ) -> Check {
+        for (at, method) in self.methods.iter().enumerate().skip(first) {
+            let credential = match method.find(request) {
+                Found::Absent => continue,
+                Found::Credential(credential) => credential,
+                Found::Malformed(detail) => {
+                    let why = Why::Malformed;
+                    return self.refuse(Fault { why, detail });
+                }
+            };
+            let tried = match cache.find(method.id, method.epoch(), &credential, now) {
+                Some(identity) => Tried::Accepted(Accepted {
+                    identity: Arc::clone(identity),
+                    cache_until: 0,
+                    epoch: 0,
+                    fields: Vec::new(),
+                }),
+                None => method.try_credential(&credential, request, now),
+            };
+            match self.settle(at, tried, Some(&credential), cache, worst) {
+                Ok(check) => return check,
+                Err(fault) => worst = Some(fault),
+            }
+        }
+        if let Some(fault) = worst {
+            return self.refuse(fault);
+        }
+        if self.allows_anonymous() {
+            return Check::Pass(Pass::default());
+        }
+        let invited = self.methods.iter().enumerate().find_map(|(at, method)| {
+            let tried = method.invite(request, now)?;
+            Some(self.settle(at, tried, None, cache, None))
+        });
+        let missing = Fault {
+            why: Why::Missing,
+            detail: "this needs a credential",
+        };
+        invited
+            .unwrap_or(Err(missing))
+            .unwrap_or_else(|fault| self.refuse(fault))
+    }
+
+    /// What follows from what a method said, or the worst that was said so far.
+    fn settle(
+        &self,
+        at: usize,
+        tried: Tried,
+        credential: Option<&[u8]>,
+        cache: &mut Cache,
+        worst: Option<Fault>,
+    ) -> Result<Check, Fault> {
+        let fault = match tried {
+            Tried::Accepted(accepted) => {
+                if let (Some(method), Some(credential)) = (self.methods.get(at), credential)
+                    && accepted.cache_until > 0
+                {
+                    let epoch = accepted.epoch;
+                    let until = accepted.cache_until;
+                    cache.insert(method.id, epoch, credential, until, &accepted.identity);
+                }
+                match self.require.lacking(&accepted.identity) {
+                    None => {
+                        return Ok(Check::Pass(Pass {
+                            identity: Some(accepted.identity),
+                            fields: accepted.fields,
+                        }));
+                    }
+                    Some(fault) => fault,
+                }
+            }
+            Tried::Refused(fault) => fault,
+            Tried::Answer(refusal) => return Ok(Check::Refuse(refusal)),
+            Tried::Ask(asking) => {
+                let deadline = asking.deadline;
+                match self.asker.ask(asking) {
+                    Ok(answer) => {
+                        return Ok(Check::Ask(Question {
+                            answer,
+                            deadline,
+                            method: at,
+                            worst,
+                        }));
+                    }
+                    Err(fault) => fault,
+                }
+            }
+        };
+        Err(fault.or_worse(worst))
+    }
+
+    fn refuse(&self, fault: Fault) -> Check {
+        let Fault { why, detail } = fault;
+        let mut fields = Vec::new();
+        // RFC 6750, 3.1.
+        let (status, code) = match why {
+            Why::Malformed => (400, Some("invalid_request")),
+            Why::Scope | Why::Claim => (403, Some("insufficient_scope")),
+            Why::Unavailable | Why::Overloaded => (503, None),
+            Why::Missing => (401, None),
+            Why::Login | Why::Unknown | Why::Invalid | Why::Expired | Why::Audience => {
+                (401, Some("invalid_token"))
+            }
+        };
+        let scope = Some(self.require.scope_text.as_str());
+        let error = code.map(|code| Error {
+            code,
+            description: detail,
+            scope: scope.filter(|scope| why == Why::Scope && !scope.is_empty()),
+        });
+        if status == 503 {
+            fields.extend_from_slice(b"retry-after: 1\r\n");
+        } else {
+            for (at, method) in self.methods.iter().enumerate() {
+                let Some(challenge) = method.challenge() else {
+                    continue;
+                };
+                // Three issuers are three methods, but one challenge; with a 403, only those that say why.
+                let before = &self.methods[..at];
+                let told = before.iter().any(|m| m.challenge() == Some(challenge));
+                if !told && (status == 401 || challenge.bearer) {
+                    challenge.write(error, &mut fields);
+                }
+            }
+        }
+        Check::Refuse(Box::new(Refusal {
+            status,
+            why,
+            fields,
+            detail,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! One method of a route, and what may come of trying it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api_key::ApiKeys;
+use crate::asked::{Asked, Found};
+use crate::basic::Basic;
+use crate::challenge::Challenge;
+use crate::check::Hidden;
+use crate::identity::{Identity, MethodKind};
+use crate::introspection::Introspection;
+use crate::jwt::Jwt;
+use crate::oidc::Oidc;
+use crate::refusal::{Refusal, Why};
+
+/// A compiled method. Two compilations of the same config share it, so that what is cached for it stays good.
+#[derive(Debug)]
+pub(crate) struct Method {
+    /// Tells its entries in caches from those of others.
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+}
+
+/// What a method checks with.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    ApiKey(ApiKeys),
+    Basic(Basic),
+    Jwt(Jwt),
+    Introspection(Introspection),
+    Oidc(Oidc),
+}
+
+/// What came of trying a method.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    /// The credential is good.
+    Accepted(Accepted),
+    /// It is not.
+    Refused(Fault),
+    /// Weir answers, whatever other methods say.
+    Answer(Box<Refusal>),
+    /// It will be known later.
+    Ask(Asking),
+}
+
+/// A good credential.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) identity: Arc<Identity>,
+    /// Until when, in seconds since 1970, a cache may answer in its place; 0 for not at all.
+    pub(crate) cache_until: u64,
+    /// What [`Method::epoch`] was before the credential was checked.
+    pub(crate) epoch: u64,
+    /// Lines for the response.
+    pub(crate) fields: Vec<u8>,
+}
+
+/// A bad credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) why: Why,
+    /// Without `"` and `\`, for `error_description`.
+    pub(crate) detail: &'static str,
+}
+
+/// Work for elsewhere.
+pub(crate) struct Asking {
+    pub(crate) work: Work,
+    /// How long a request waits for it.
+    pub(crate) deadline: Duration,
+}
+
+/// Work for elsewhere, of two sorts.
+pub(crate) enum Work {
+    /// Burns a processor: runs on a thread for that, few at a time.
+    Blocking(Box<dyn FnOnce() -> Tried + Send>),
+    /// Waits for the network: runs on the control runtime.
+    Waiting(Pin<Box<dyn Future<Output = Tried> + Send>>),
+}
+
+impl fmt::Debug for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").finish_non_exhaustive()
+    }
+}
+
+impl Tried {
+    pub(crate) const fn refused(why: Why, detail: &'static str) -> Self {
+        Self::Refused(Fault { why, detail })
+    }
+
+    pub(crate) const fn unavailable(detail: &'static str) -> Self {
+        Self::refused(Why::Unavailable, detail)
+    }
+}
+
+impl Fault {
+    /// Which of two faults of one request is told: what could not be found out before what was found out, and what is
+    /// closer to being let in before what is farther.
+    pub(crate) fn or_worse(self, other: Option<Self>) -> Self {
+        let rank = |fault: &Self| match fault.why {
+            Why::Overloaded => 7,
+            Why::Unavailable => 6,
+            Why::Claim | Why::Scope | Why::Login => 5,
+            Why::Expired => 4,
+            Why::Audience => 3,
+            Why::Invalid => 2,
+            Why::Unknown => 1,
+            Why::Missing | Why::Malformed => 0,
+        };
+        match other {
+            Some(other) if rank(&other) >= rank(&self) => other,
+            _ => self,
+        }
+    }
+}
+
+impl Method {
+    /// Which kind it is, for logs and endpoints.
+    pub(crate) const fn method(&self) -> MethodKind {
+        match &self.kind {
+            Kind::ApiKey(_) => MethodKind::ApiKey,
+            Kind::Basic(_) => MethodKind::Basic,
+            Kind::Jwt(_) => MethodKind::Jwt,
+            Kind::Introspection(_) => MethodKind::Introspection,
+            Kind::Oidc(_) => MethodKind::Oidc,
+        }
+    }
+
+    /// The policy that names it.
+    pub(crate) fn policy(&self) -> &str {
+        match &self.kind {
+            Kind::ApiKey(method) => &method.shape().policy,
+            Kind::Basic(method) => &method.shape().policy,
+            Kind::Jwt(method) => &method.shape().policy,
+            Kind::Introspection(method) => &method.shape().policy,
+            Kind::Oidc(method) => &method.shape().policy,
+        }
+    }
+
+    /// Requests that are for the method itself, such as the end of a login, whatever credential they have.
+    pub(crate) fn serve<R: Asked>(&self, request: &R, now: u64) -> Option<Tried> {
+        match &self.kind {
+            Kind::Oidc(method) => method.serve(request, now),
+            _ => None,
+        }
+    }
+
+    /// The credential of a request, if there is one for this method.
+    pub(crate) fn find<'r, R: Asked>(&'r self, request: &'r R) -> Found<'r> {
+        match &self.kind {
+            Kind::ApiKey(method) => method.find(request),
+            Kind::Basic(method) => method.find(request),
+            Kind::Jwt(method) => method.find(request),
+            Kind::Introspection(method) => method.find(request),
+            Kind::Oidc(method) => method.find(request),
+        }
+    }
+
+    /// A number that changes when what was verified before must be verified again.
+    pub(crate) fn epoch(&self) -> u64 {
+        match &self.kind {
+            Kind::ApiKey(method) => method.epoch(),
+            Kind::Basic(_) | Kind::Introspection(_) => 0,
+            Kind::Jwt(method) => method.epoch(),
+            Kind::Oidc(method) => method.epoch(),
+        }
+    }
+
+    /// Checks a credential. `now` is in seconds since 1970.
+    pub(crate) fn try_credential<R: Asked>(
+        &self,
+        credential: &[u8],
+        request: &R,
+        now: u64,
+    ) -> Tried {
+        match &self.kind {
+            Kind::ApiKey(method) => method.check(credential, now),
+            Kind::Basic(method) => method.check(credential, now),
+            Kind::Jwt(method) => method.check(credential, now),
+            Kind::Introspection(method) => method.check(credential, now),
+            Kind::Oidc(method) => method.check(credential, request, now),
+        }
+    }
+
+    /// What to do about a request without a credential, other than to send a challenge: a login.
+    pub(crate) fn invite<R: Asked>(&self, request: &R, now: u64) -> Option<Tried> {
+        match &self.kind {
+            Kind::Oidc(method) => method.invite(request, now),
+            _ => None,
+        }
+    }
+
+    /// What it asks clients for.
+    pub(crate) const fn challenge(&self) -> Option<&Challenge> {
+        match &self.kind {
+            Kind::ApiKey(method) => Some(method.challenge()),
+            Kind::Basic(method) => Some(method.challenge()),
+            Kind::Jwt(method) => Some(method.challenge()),
+            Kind::Introspection(method) => Some(method.challenge()),
+            Kind::Oidc(method) => Some(method.challenge()),
+        }
+    }
+
+    /// What of the request endpoints do not see.
+    pub(crate) fn hidden(&self) -> Vec<Hidden> {
+        match &self.kind {
+            Kind::ApiKey(method) => method.hidden(),
+            Kind::Basic(method) => method.hidden(),
+            Kind::Jwt(method) => method.hidden(),
+            Kind::Introspection(method) => method.hidden(),
+            Kind::Oidc(method) => method.hidden(),
+        }
+    }
+
+    /// Names of the fields that identities of this method carry to endpoints.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
+        match &self.kind {
+            Kind::ApiKey(method) => method.shape().fields(),
+            Kind::Basic(method) => method.shape().fields(),
+            Kind::Jwt(method) => method.shape().fields(),
+            Kind::Introspection(method) => method.shape().fields(),
+            Kind::Oidc(method) => method.shape().fields(),
+        }
+    }
+}

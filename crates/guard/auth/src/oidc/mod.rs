@@ -1,0 +1,300 @@
+//! Logins at an OpenID provider: the code flow with PKCE (OpenID Connect Core 1.0; RFC 6749, 7636 and 9700).
+//!
+//! ```text
+//! page, no session ──302──▶ provider ──302──▶ callback ──303──▶ page, session
+//!   login.rs                people log in      callback.rs       renew.rs: refreshes it; logout.rs: ends it
+//! ```
+//!
+//! What must be remembered between two steps travels in sealed cookies, so that any worker of any Weir with the same secrets
+//! can take the next step. Workers never wait for the provider: what needs it is a question, answered on the control runtime.
+//! Only people in a browser's window are led to the provider; scripts are refused with a 401.
+
+mod address;
+mod callback;
+mod config;
+mod fates;
+mod login;
+mod logins;
+mod logout;
+mod metadata;
+mod provider;
+mod renew;
+mod tokens;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::runtime::Handle;
+use weir_client::Client;
+
+pub use self::{
+    config::{LocalPath, OidcConfig},
+    logins::Logins,
+};
+
+use self::fates::Fates;
+use self::provider::{Provider, Trouble};
+use crate::asked::{Asked, Found};
+use crate::auth::Events;
+use crate::challenge::Challenge;
+use crate::check::Hidden;
+use crate::claims::{ClaimPath, Claims};
+use crate::config::pairs;
+use crate::flight::Flights;
+use crate::identity::{Identity, MethodKind, Person, Shape};
+use crate::method::{Asking, Fault, Tried, Work};
+use crate::refusal::{Refusal, Why};
+use crate::session::{Jar, Sealer, Session};
+
+/// What session cookies are sealed for.
+const SESSION: &str = "session";
+
+/// The method.
+#[derive(Debug)]
+pub(crate) struct Oidc {
+    shared: Arc<Shared>,
+    challenge: Challenge,
+}
+
+/// What questions under way and workers share.
+#[derive(Debug)]
+struct Shared {
+    provider: Arc<Provider>,
+    /// Where the network is; without it, nothing is refreshed beside the traffic.
+    control: Option<Handle>,
+    sealer: Sealer,
+    jar: Jar,
+    /// Begins every state, and so tells the logins of several policies apart.
+    tag: String,
+    shape: Shape,
+    subject: ClaimPath,
+    plan: Option<ClaimPath>,
+    scopes: Vec<String>,
+    parameters: Vec<(String, String)>,
+    callback: Box<str>,
+    logout: Box<str>,
+    after_logout: Option<Box<str>>,
+    external: Option<Box<str>>,
+    /// How long a session lasts, in seconds.
+    lasts: u64,
+    fates: Fates,
+    /// Sessions that are being refreshed.
+    renewals: Flights<u128, Result<(), Trouble>>,
+    /// States whose codes were redeemed.
+    redeemed: Fates,
+}
+
+impl Oidc {
+    /// `None` if there is no secret to seal with.
+    pub(crate) fn new(
+        config: &OidcConfig,
+        policy: Arc<str>,
+        client: Client,
+        events: Events,
+        control: Option<Handle>,
+    ) -> Option<Self> {
+        let secrets = || config.session_secrets.iter().map(|secret| secret.expose());
+        let by_policy = match &*policy {
+            "" => "weir_session".to_owned(),
+            policy => format!("weir_{policy}"),
+        };
+        let cookie = config.cookie.as_ref().map_or(by_policy.as_str(), |name| name.as_str());
+        // A session is good where it was made: for this client of this provider, under this policy.
+        let purpose = ["session", config.issuer.as_str(), &config.client_id, &policy, cookie];
+        let sealer = Sealer::new(secrets(), &purpose)?;
+        let tag = aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA256,
+            purpose.join("\n").as_bytes(),
+        );
+        let tag = crate::session::to_base64url(tag.as_ref().first_chunk::<6>()?);
+        let shared = Shared {
+            provider: Arc::new(Provider::new(config, client, events)),
+            control,
+            sealer,
+            jar: Jar::new(cookie, config.external.as_ref().map(|url| url.is_https())),
+            tag,
+            shape: Shape {
+                method: MethodKind::Oidc,
+                policy,
+                headers: pairs(&config.headers),
+            },
+            subject: config.subject.clone(),
+            plan: config.plan.clone(),
+            scopes: config.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+            parameters: config
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.value.clone(), value.clone()))
+                .collect(),
+            callback: config.callback.as_str().into(),
+            logout: config.logout.as_str().into(),
+            after_logout: config.after_logout.as_ref().map(|path| path.as_str().into()),
+            external: config.external.as_ref().map(|url| url.origin().into()),
+            lasts: config.session.get().as_secs(),
+            fates: Fates::default(),
+            renewals: Flights::default(),
+            redeemed: Fates::default(),
+        };
+        let oidc = Self {
+            shared: Arc::new(shared),
+            // https://datatracker.ietf.org/doc/html/draft-broyer-http-cookie-auth-00: RFC 9110 wants a challenge with a 401,
+            // and none is registered for this.
+            challenge: Challenge::new("Cookie", config.realm.as_str()),
+        };
+        // The first person who logs in need not wait for it.
+        oidc.shared.look_up();
+        Some(oidc)
+    }
+
+    pub(crate) fn find<'r, R: Asked>(&self, request: &'r R) -> Found<'r> {
+        match self.shared.jar.find(request) {
+            Some(value) => Found::Credential(value),
+            None => Found::Absent,
+        }
+    }
+
+    /// A number that changes when sessions end before their time.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.shared.fates.epoch()
+    }
+
+    /// Checks a session. `now` is in seconds since 1970.
+    pub(crate) fn check<R: Asked>(&self, cookie: &[u8], request: &R, now: u64) -> Tried {
+        renew::check(&self.shared, cookie, request, now)
+    }
+
+    /// What is for the login itself: its end, and the end of its session.
+    pub(crate) fn serve<R: Asked>(&self, request: &R, now: u64) -> Option<Tried> {
+        match request.path() {
+            path if path == self.shared.callback.as_bytes() => {
+                callback::answer_return(&self.shared, request, now)
+            }
+            path if path == self.shared.logout.as_bytes() => {
+                Some(logout::answer_logout(&self.shared, request, now))
+            }
+            _ => None,
+        }
+    }
+
+    /// Leads whoever can be led to the provider.
+    pub(crate) fn invite<R: Asked>(&self, request: &R, now: u64) -> Option<Tried> {
+        address::is_navigation(request).then(|| login::begin(&self.shared, request, now))
+    }
+
+    /// Whether a path is for the login itself.
+    pub(crate) fn owns(&self, path: &[u8]) -> bool {
+        path == self.shared.callback.as_bytes() || path == self.shared.logout.as_bytes()
+    }
+
+    pub(crate) const fn challenge(&self) -> &Challenge {
+        &self.challenge
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shared.shape
+    }
+
+    pub(crate) fn hidden(&self) -> Vec<Hidden> {
+        let names = [true, false].map(|secure| self.shared.jar.full_name(secure));
+        names.into_iter().map(|name| Hidden::Cookies(name.into())).collect()
+    }
+}
+
+impl Shared {
+    /// Scheme and host of this Weir for a browser.
+    fn base<R: Asked>(&self, request: &R) -> Option<String> {
+        match &self.external {
+            Some(external) => Some(external.to_string()),
+            None => address::base(request),
+        }
+    }
+
+    /// Asks the provider who it is, beside the traffic, if it is time.
+    fn look_up(&self) {
+        if let (Some(control), (_, true)) = (&self.control, self.provider.known()) {
+            let provider = Arc::clone(&self.provider);
+            control.spawn(async move { provider.metadata().await });
+        }
+    }
+
+    fn open(&self, cookie: &[u8]) -> Option<Session> {
+        Session::decode(&self.sealer.open(SESSION, cookie)?)
+    }
+
+    /// A session as a cookie, without what it can do without if it is too long. `None` if it still is.
+    fn seal(&self, session: &mut Session) -> Option<String> {
+        loop {
+            let nonce = random()?;
+            let sealed = self.sealer.seal(SESSION, &session.encode(), nonce)?;
+            if Jar::fits(&sealed) {
+                return Some(sealed);
+            }
+            session.id_token.take()?;
+        }
+    }
+
+    fn identity(&self, session: &Session) -> Result<Arc<Identity>, Fault> {
+        let claims = Claims::new(session.claims.clone());
+        let text = |path: &ClaimPath| claims.at(path).and_then(Value::as_str);
+        let person = Person {
+            subject: text(&self.subject).unwrap_or(""),
+            key_id: None,
+            plan: self.plan.as_ref().and_then(text),
+            scopes: session.scopes.iter().map(String::as_str).collect(),
+            expires: Some(session.ends),
+        };
+        self.shape.identity(person, claims.clone())
+    }
+}
+
+/// Random bytes, unless the system has none.
+fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// An answer that is the login's own. None of them may be kept by a cache, and none tells the next site where it comes from.
+fn answer(status: u16, why: Why, mut fields: Vec<u8>, detail: &'static str) -> Tried {
+    fields.extend_from_slice(b"cache-control: no-store\r\nreferrer-policy: no-referrer\r\n");
+    if status == 503 {
+        fields.extend_from_slice(b"retry-after: 1\r\n");
+    }
+    Tried::Answer(Box::new(Refusal {
+        status,
+        why,
+        fields,
+        detail,
+    }))
+}
+
+/// An answer that leads somewhere else.
+fn lead(status: u16, location: &str, mut fields: Vec<u8>) -> Tried {
+    fields.extend_from_slice(b"location: ");
+    fields.extend_from_slice(location.as_bytes());
+    fields.extend_from_slice(b"\r\n");
+    answer(status, Why::Login, fields, "this leads on")
+}
+
+/// Something for the control runtime.
+fn ask(
+    deadline: Duration,
+    work: impl Future<Output = Tried> + Send + 'static,
+) -> Tried {
+    Tried::Ask(Asking {
+        work: Work::Waiting(Box::pin(work)),
+        deadline,
+    })
+}
+
+impl Trouble {
+    /// What somebody in the middle of a login is told.
+    fn told(self, fields: Vec<u8>) -> Tried {
+        match self {
+            Self::Unavailable(detail) => answer(503, Why::Unavailable, fields, detail),
+            Self::Refused(detail) => answer(403, Why::Invalid, fields, detail),
+        }
+    }
+}
