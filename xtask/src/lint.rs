@@ -16,18 +16,16 @@ const BANNED: &[(&str, &str)] = &[
     (concat!("/ro", "ot/"), "a path of one machine"),
 ];
 
+/// Benchmarks that are workspaces of their own.
+const BENCHES: &[&str] = &["bench/limits/Cargo.toml", "bench/picks/Cargo.toml"];
+
 /// Runs every check, and fails at the end if one did.
 pub(crate) fn run_all() -> Result<()> {
     let mut problems = Vec::new();
     let mut check = |result: Result<()>| problems.extend(result.err());
     check(run(cargo(&["fmt", "--all", "--check"])));
-    if root().join("fuzz/Cargo.toml").exists() {
-        check(run(cargo(&[
-            "fmt",
-            "--manifest-path",
-            "fuzz/Cargo.toml",
-            "--check",
-        ])));
+    for manifest in ["fuzz/Cargo.toml"].iter().chain(BENCHES) {
+        check(run(cargo(&["fmt", "--manifest-path", manifest, "--check"])));
     }
     check(run(cargo(&[
         "clippy",
@@ -37,6 +35,20 @@ pub(crate) fn run_all() -> Result<()> {
         "-D",
         "warnings",
     ])));
+    for manifest in BENCHES {
+        // What they share with the others is built once.
+        check(run(cargo(&[
+            "clippy",
+            "--manifest-path",
+            manifest,
+            "--target-dir",
+            "target",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])));
+    }
     check(files());
     if problems.is_empty() {
         Ok(())

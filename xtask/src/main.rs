@@ -17,6 +17,9 @@ cargo xtask <task>
   lint                   formatting, clippy, and the rules of this repository
   bench http [OPTIONS]   Weir beside nginx and HAProxy; `cargo xtask bench http --help`
   bench faults [OPTIONS] the same faults before Weir, nginx and HAProxy; `cargo xtask bench faults --help`
+  bench hostile [OPTIONS]
+                         slow clients and floods before Weir and nginx; `cargo xtask bench hostile --help`
+  bench guard [OPTIONS]  what a JWT, a rate limit and a firewall cost; `cargo xtask bench guard --help`
   fuzz [SECONDS] [NAME]  run every fuzz target, or one, for that long each (60)
   help                   this text
 ";
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         ["lint"] => lint::run_all(),
         ["bench", "http", rest @ ..] => bench::run(rest),
         ["bench", "faults", rest @ ..] => bench::faults::run(rest),
+        ["bench", "guard", rest @ ..] => bench::guard::run(rest),
+        ["bench", "hostile", rest @ ..] => bench::hostile::run(rest),
         // What `bench faults` starts as its endpoints.
         ["bench", "origin", rest @ ..] => bench::faults::origin::run(rest),
         ["fuzz", rest @ ..] => fuzz::run_targets(rest),

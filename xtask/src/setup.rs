@@ -12,9 +12,16 @@ const NEEDED: &[(&str, &str)] = &[
     ("etcd", "etcd-server"),
     ("haproxy", "haproxy"),
     ("nginx", "nginx"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("redis-server", "redis-server"),
+    ("slowhttptest", "slowhttptest"),
     ("ss", "iproute2"),
     ("wrk", "wrk"),
 ];
+
+/// The oldest Node.js that the OpenID provider of the tests runs on.
+const NODE: u32 = 18;
 
 /// Installs the packages in `$@`. Debian starts a service once it is installed, unless `policy-rc.d` forbids it: tests
 /// start their own, and nothing may listen on a machine just because it ran them.
@@ -34,7 +41,7 @@ printf '#!/bin/sh\nexit 101\n' > "$policy"
 chmod 755 "$policy"
 apt-get -q -o DPkg::Lock::Timeout=300 update
 apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
-for service in nginx haproxy etcd; do
+for service in nginx haproxy etcd redis-server; do
     case " $* " in
     *" $service"*) if command -v systemctl >/dev/null; then systemctl disable --quiet "$service" || true; fi ;;
     esac
@@ -43,6 +50,7 @@ done
 
 /// Installs what is missing, or says how to.
 pub(crate) fn run() -> Result<()> {
+    check_node()?;
     let missing = missing();
     if missing.is_empty() {
         return Ok(());
@@ -71,6 +79,45 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// A Node.js that is there stays as it is, whoever installed it: one from Debian beside it, or in its place, is nothing
+/// that a test run should leave behind.
+fn check_node() -> Result<()> {
+    let Some(node) = find_program("node") else {
+        return Ok(());
+    };
+    let said = output(Command::new(&node).arg("--version")).unwrap_or_default();
+    if major(&said).is_none_or(|major| major < NODE) {
+        let said = said.trim();
+        return Err(format!(
+            "{} is {said}; tests need {NODE} or newer",
+            node.display()
+        ));
+    }
+    if find_program("npm").is_none() {
+        let node = node.display();
+        return Err(format!(
+            "{node} is there without npm; install that of its version"
+        ));
+    }
+    Ok(())
+}
+
+/// The first number of `v20.20.2`.
+fn major(version: &str) -> Option<u32> {
+    version
+        .trim()
+        .strip_prefix('v')?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
+
+fn output(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).output().ok()?;
+    String::from_utf8(output.stdout).ok()
+}
+
 fn missing() -> Vec<(&'static str, &'static str)> {
     NEEDED
         .iter()
@@ -97,4 +144,17 @@ fn privileged_shell() -> Option<Command> {
     let mut sudo = Command::new("sudo");
     sudo.args(["-n", "sh"]);
     Some(sudo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major;
+
+    #[test]
+    fn versions_of_node_are_read() {
+        assert_eq!(major("v20.20.2\n"), Some(20));
+        assert_eq!(major("v18.0.0-pre"), Some(18));
+        assert_eq!(major("20.1.0"), None);
+        assert_eq!(major(""), None);
+    }
 }

@@ -4,15 +4,15 @@
 //! does about an endpoint: it answers with any status after any time, breaks its connections, holds requests until the
 //! test lets them go, and tells how often it was asked, in which order, and by whom it was left waiting.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::acceptor::Acceptor;
 use crate::message::Request;
 use crate::wire::Wire;
 
@@ -119,28 +119,25 @@ type Behaviour = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 
 /// A running application; dropped, it stops and cuts its connections. Every answer has `X-Origin: NAME`.
 pub struct App {
-    addr: SocketAddr,
+    acceptor: Acceptor,
     shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "App {} at {}", self.shared.name, self.addr)
+        write!(f, "App {} at {}", self.shared.name, self.addr())
     }
 }
 
 struct Shared {
     name: String,
     behaviour: Mutex<Behaviour>,
-    stopped: AtomicBool,
-    connections: AtomicUsize,
+    stopped: Arc<AtomicBool>,
     seen: Mutex<Vec<Seen>>,
     left: AtomicUsize,
     permits: AtomicUsize,
     now: AtomicUsize,
     most: AtomicUsize,
-    open: Mutex<BTreeMap<usize, TcpStream>>,
 }
 
 impl App {
@@ -158,28 +155,21 @@ impl App {
         addr: SocketAddr,
         behaviour: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(addr).unwrap_or_else(|e| panic!("bind {addr}: {e}"));
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             behaviour: Mutex::new(Arc::new(behaviour)),
-            stopped: AtomicBool::new(false),
-            connections: AtomicUsize::new(0),
+            stopped: Arc::default(),
             seen: Mutex::default(),
             left: AtomicUsize::new(0),
             permits: AtomicUsize::new(0),
             now: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
-            open: Mutex::default(),
         });
-        let acceptor = thread::spawn({
+        let acceptor = Acceptor::start(addr, Arc::clone(&shared.stopped), {
             let shared = Arc::clone(&shared);
-            move || accept(&listener, &shared)
+            move |stream, number| serve(stream, number, &shared)
         });
-        Self {
-            addr,
-            shared,
-            acceptor: Some(acceptor),
-        }
+        Self { acceptor, shared }
     }
 
     /// One that answers 200 to everything.
@@ -194,12 +184,12 @@ impl App {
 
     /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.acceptor.addr()
     }
 
     /// How many connections it has accepted.
     pub fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::SeqCst)
+        self.acceptor.connections()
     }
 
     /// How many requests it was sent.
@@ -249,14 +239,6 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.addr); // wakes the acceptor
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
-        for stream in lock(&self.shared.open).values() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
         if thread::panicking() {
             eprintln!("--- {self:?} was sent {:?}", self.targets());
         }
@@ -265,26 +247,6 @@ impl Drop for App {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for stream in listener.incoming() {
-        if shared.stopped.load(Ordering::SeqCst) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        let Ok(other) = stream.try_clone() else {
-            continue;
-        };
-        let number = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
-        lock(&shared.open).insert(number, other);
-        let shared = Arc::clone(shared);
-        thread::spawn(move || {
-            // How the other side goes away is its own affair.
-            let _ = serve(stream, number, &shared);
-            lock(&shared.open).remove(&number);
-        });
-    }
 }
 
 fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()> {

@@ -8,14 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::acceptor::Acceptor;
 use crate::message::Request;
 use crate::wire::Wire;
 
@@ -25,9 +25,8 @@ const MAX_WAIT: Duration = Duration::from_secs(600);
 /// A running Consul; dropped, it stops and cuts its connections.
 #[derive(Debug)]
 pub struct Consul {
-    addr: SocketAddr,
+    acceptor: Acceptor,
     shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
 }
 
 /// An instance of a service.
@@ -104,7 +103,7 @@ impl Instance {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    stopped: AtomicBool,
+    stopped: Arc<AtomicBool>,
     queries: AtomicUsize,
 }
 
@@ -118,7 +117,6 @@ struct State {
     failing: bool,
     /// How often the data was lost.
     lost: u64,
-    open: BTreeMap<usize, TcpStream>,
 }
 
 impl State {
@@ -140,30 +138,25 @@ impl Consul {
 
     /// Starts one without services on this address: the same as another had before it, to play a restart.
     pub fn start_at(addr: SocketAddr) -> Self {
-        let listener = TcpListener::bind(addr).unwrap_or_else(|e| panic!("bind {addr}: {e}"));
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 index: 10,
                 ..State::default()
             }),
             changed: Condvar::new(),
-            stopped: AtomicBool::new(false),
+            stopped: Arc::default(),
             queries: AtomicUsize::new(0),
         });
-        let acceptor = thread::spawn({
+        let acceptor = Acceptor::start(addr, Arc::clone(&shared.stopped), {
             let shared = Arc::clone(&shared);
-            move || accept(&listener, &shared)
+            move |stream, _| serve(stream, &shared)
         });
-        Self {
-            addr,
-            shared,
-            acceptor: Some(acceptor),
-        }
+        Self { acceptor, shared }
     }
 
     /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.acceptor.addr()
     }
 
     /// How many queries it has read.
@@ -198,7 +191,7 @@ impl Consul {
     pub fn fail(&self, failing: bool) {
         self.change(|state| state.failing = failing);
         if failing {
-            self.cut();
+            self.acceptor.cut();
         }
     }
 
@@ -210,7 +203,7 @@ impl Consul {
             state.index = 2;
             state.lost += 1;
         });
-        self.cut();
+        self.acceptor.cut();
     }
 
     /// Moves the index of a service although nothing changed.
@@ -222,48 +215,21 @@ impl Consul {
         change(&mut self.shared.lock());
         self.shared.changed.notify_all();
     }
-
-    fn cut(&self) {
-        for stream in self.shared.lock().open.values() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
 }
 
 impl Drop for Consul {
     fn drop(&mut self) {
+        // Under the lock, so that nobody who waits misses it.
+        let waiting = self.shared.lock();
         self.shared.stopped.store(true, Ordering::Relaxed);
+        drop(waiting);
         self.shared.changed.notify_all();
-        let _ = TcpStream::connect(self.addr); // wakes the acceptor
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
-        self.cut();
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for (number, stream) in listener.incoming().enumerate() {
-        if shared.stopped.load(Ordering::Relaxed) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        let Ok(other) = stream.try_clone() else {
-            continue;
-        };
-        shared.lock().open.insert(number, other);
-        let shared = Arc::clone(shared);
-        thread::spawn(move || {
-            // How a client goes away is its own affair.
-            let _ = serve(stream, &shared);
-            shared.lock().open.remove(&number);
-        });
     }
 }
 
@@ -395,6 +361,8 @@ fn duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
     use crate::RawClient;
 

@@ -11,16 +11,16 @@
 //! | with `Upgrade:` | 101, then every byte comes back until the client closes |
 //! | anything else | JSON: `name`, `method`, `target`, `version`, `headers` (pairs), `body_length`, `body_hash`, `trailers`, `connection` and `request` (numbers from 1) |
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::acceptor::Acceptor;
 use crate::message::{Headers, Request};
 use crate::wire::Wire;
 use crate::{fnv1a, pattern};
@@ -31,18 +31,14 @@ const IDLE: Duration = Duration::from_secs(60);
 /// A running echo origin; dropped, it stops and cuts its connections.
 #[derive(Debug)]
 pub struct Echo {
-    addr: SocketAddr,
+    acceptor: Acceptor,
     shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     name: String,
-    stopped: AtomicBool,
-    connections: AtomicUsize,
     requests: AtomicUsize,
-    open: Mutex<BTreeMap<usize, TcpStream>>,
 }
 
 impl Echo {
@@ -53,85 +49,30 @@ impl Echo {
 
     /// Starts one on this address: the same as another had before it, to play a restart.
     pub fn start_at(name: &str, addr: SocketAddr) -> Self {
-        let listener = TcpListener::bind(addr).unwrap_or_else(|e| panic!("bind {addr}: {e}"));
         let shared = Arc::new(Shared {
             name: name.to_owned(),
-            stopped: AtomicBool::new(false),
-            connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
-            open: Mutex::default(),
         });
-        let acceptor = thread::spawn({
+        let acceptor = Acceptor::start(addr, Arc::default(), {
             let shared = Arc::clone(&shared);
-            move || accept(&listener, &shared)
+            move |stream, number| serve(stream, number, &shared)
         });
-        Self {
-            addr,
-            shared,
-            acceptor: Some(acceptor),
-        }
+        Self { acceptor, shared }
     }
 
     /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.acceptor.addr()
     }
 
     /// How many connections it has accepted.
     pub fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::Relaxed)
+        self.acceptor.connections()
     }
 
     /// How many requests it has read.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect(self.addr); // wakes the acceptor
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
-        for stream in self
-            .shared
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-        {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for stream in listener.incoming() {
-        if shared.stopped.load(Ordering::Relaxed) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        let Ok(other) = stream.try_clone() else {
-            continue;
-        };
-        let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        shared
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number, other);
-        let shared = Arc::clone(shared);
-        thread::spawn(move || {
-            // How a client goes away is its own affair.
-            let _ = serve(stream, number, &shared);
-            shared
-                .open
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&number);
-        });
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Status(Status),
     Reload(Reload),
     Drain(Drain),
+    Key(Key),
     Schema(Schema),
 }
 
@@ -194,6 +195,60 @@ pub(crate) struct Drain {
     pub(crate) json: Json,
 }
 
+/// Makes API keys, and the hashes that stand in a config in place of secrets.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir key new --id partner-7 --plan gold --scope orders:read --expires 90d
+  weir key new --file keys.yaml             and a running Weir knows it a second later
+  weir key password                         asks for one, and prints its hash for `basic`")]
+pub(crate) struct Key {
+    #[command(subcommand)]
+    pub(crate) command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Makes an API key. It is shown once; what is stored is its hash.
+    New(NewKeyArguments),
+    /// Prints what is stored of an API key that was made elsewhere, which is read from standard input.
+    Hash,
+    /// Prints the hash of a password, which is read from standard input: for `users` of `basic`.
+    Password,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewKeyArguments {
+    /// What it is called in logs and limits [default: 12 random characters].
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Whose it is.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) subject: Option<String>,
+    /// The plan of rate limits that it is on.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) plan: Option<String>,
+    /// What it may do; may be given many times, or separated by commas.
+    #[arg(
+        long = "scope",
+        visible_alias = "scopes",
+        value_name = "SCOPE",
+        value_delimiter = ','
+    )]
+    pub(crate) scopes: Vec<String>,
+    /// When it ends: `2027-01-31`, `2027-01-31T12:00:00Z`, or `90d` from now [default: never].
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires: Option<String>,
+    /// What else is known about it; may be given many times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) metadata: Vec<(String, String)>,
+    /// Adds it to this file of keys.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
 /// Prints the JSON Schema of the config, which editors understand.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -272,6 +327,12 @@ fn expected(what: &str, hint: &str) -> String {
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write it as `name: value`")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// `name=value`
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as `name=value`")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

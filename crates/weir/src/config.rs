@@ -10,8 +10,12 @@ use weir_config::{
     Cx, Diagnostics, Environment, Json, ListenAddress, Loaded, Map, Name, Node, OrAuto, OrOff,
     Span, Spanned, Within, nearest, object,
 };
-use weir_http::{HttpConfig, RouteConfig};
-use weir_net::{FirewallConfig, LimitsConfig, ListenerProtocol, ShutdownConfig, WorkersConfig};
+use weir_firewall::{FirewallConfig, FirewallPolicyConfig};
+use weir_http::{DefaultsConfig, HttpConfig, PolicyConfig, RouteConfig};
+use weir_limit::store::EngineConfig;
+use weir_net::{
+    LimitsConfig, ListenerProtocol, ProxyProtocolConfig, ShutdownConfig, WorkersConfig,
+};
 use weir_service::ServiceConfig;
 use weir_telemetry::{LogConfig, MetricsConfig};
 
@@ -32,6 +36,12 @@ object! {
         pub routes: Vec<Spanned<RouteConfig>> = Vec::new(),
         /// Where requests end, by name.
         pub services: Map<ServiceConfig> = Map::default(),
+        /// Who may pass, how much, and what changes on the way: named here, used by routes.
+        pub policies: Map<PolicyConfig> = Map::default(),
+        /// What holds for every route that does not say otherwise.
+        pub defaults: DefaultsConfig = DefaultsConfig { policies: None },
+        /// Systems that several Weirs share, by name.
+        pub engines: Map<EngineConfig> = Map::default(),
         /// Bounds on what all listeners take on together.
         pub limits: LimitsConfig = LimitsConfig::default(),
         /// Who may connect.
@@ -53,6 +63,10 @@ object! {
         pub backlog: Within<1, 65_535> = Within::new(4096),
         /// How HTTP is spoken.
         pub http: HttpConfig = HttpConfig::default(),
+        /// Proxies that say who the client is before anything else.
+        pub proxy_protocol: Option<ProxyProtocolConfig>,
+        /// Who may come in here, beside what the `firewall` of all listeners says.
+        pub firewall: Option<FirewallPolicyConfig>,
     }
     short address;
 }
@@ -64,6 +78,8 @@ fn default_listeners() -> Map<ListenerConfig> {
         protocol: ListenerProtocol::Http,
         backlog: Within::new(4096),
         http: HttpConfig::default(),
+        proxy_protocol: None,
+        firewall: None,
     };
     Name::new("web")
         .map(|name| (name, web))
@@ -125,10 +141,12 @@ impl Config {
                 used.push(&name.value);
             }
         }
+        self.check_policies(cx);
         if cx.has_errors() {
             // The route that would lead there may be one that is wrong.
             return;
         }
+        used.extend(self.asked_services());
         used.sort_unstable();
         for (name, _) in &self.services {
             if used.binary_search(&&name.value).is_err() {
@@ -200,10 +218,15 @@ fn unknown<T>(what: &str, span: Span, name: &str, all: &Map<T>, cx: &mut Cx) {
     }
     if all.is_empty() {
         problem.help(format!(
-            "there is none at all: a {what} is an entry under `{what}s`"
+            "there is none at all: a {what} is an entry under `{}`",
+            match what {
+                "policy" => "policies".to_owned(),
+                what => format!("{what}s"),
+            }
         ));
     }
 }
 
+mod guard;
 #[cfg(test)]
 mod tests;

@@ -74,6 +74,19 @@ fn clients_leave_descriptors_for_what_serves_them() {
 }
 
 #[test]
+fn who_did_not_ask_for_so_many_is_not_warned() {
+    let (folder, app) = (TempDir::new("limited"), Echo::start("app"));
+    let weir = limited(&folder, &app, 65_536);
+    let said = wait_event(
+        &weir,
+        "fewer connections than `limits.connections` fit into the descriptor limit",
+        |_| true,
+    );
+    assert_eq!(said["level"], "info", "{said}");
+    assert_eq!(said["allowed"], CONNECTIONS as u64, "{said}");
+}
+
+#[test]
 fn a_reload_that_asks_for_too_many_says_so() {
     let (folder, app) = (TempDir::new("limited"), Echo::start("app"));
     let mut weir = limited(&folder, &app, CONNECTIONS);

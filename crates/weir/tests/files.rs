@@ -476,7 +476,7 @@ fn a_client_that_stops_reading_is_let_go() {
         .expect("created");
     let mut client = weir.client("web");
     client.send("GET /big.bin HTTP/1.1\r\nHost: x\r\n\r\n");
-    let line = weir.wait_log("the abandoned one", |line| line["reason"] == "client_gone");
+    let line = weir.wait_log("the abandoned one", |line| line["reason"] == "send_timeout");
     assert_eq!(line["target"], "/big.bin");
     let mut rest = Vec::new();
     let end = client.stream().read_to_end(&mut rest);

@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 
 use running::{events, start, status, wait_event};
 use serde_json::Value;
-use weir_testkit::{Echo, Nginx, RawClient, Weir, free_addr, wait_until};
+use weir_testkit::{
+    Echo, GrpcHealth, Nginx, RawClient, Serving, Weir, free_addr, wait_until,
+};
 
 /// An nginx that is healthy while its file `healthz` exists.
 struct App(Nginx);
@@ -156,6 +158,61 @@ fn a_tcp_check_notices_who_listens() {
     let _two = Echo::start_at("two", at);
     wait_until("healthy", || gauge(&weir, at) == Some(1.0));
     wait_until("both again", || who(&weir) == set(&["one", "two"]));
+}
+
+#[test]
+fn a_grpc_check_hears_what_the_service_says() {
+    let (one, two) = (GrpcHealth::start("one"), GrpcHealth::start("two"));
+    for server in [&one, &two] {
+        server.say("shop.Cart", Serving::Yes);
+    }
+    let config =
+        checked("grpc: shop.Cart, interval: 50ms, unhealthy_after: 1, healthy_after: 1");
+    let at = two.addr();
+    let weir = start(&config, &[("one", one.addr()), ("two", at)]);
+    wait_until("both verdicts", || {
+        (gauge(&weir, one.addr()), gauge(&weir, at)) == (Some(1.0), Some(1.0))
+    });
+    assert_eq!(endpoint(&weir, at)["state"], "healthy");
+    assert_eq!(who(&weir), set(&["one", "two"]));
+    assert!(two.asked().iter().all(|service| service == "shop.Cart"));
+
+    for (serving, reason) in [
+        (Serving::No, "the service says NOT_SERVING"),
+        (Serving::Unknown, "the service says status 0, expected SERVING"),
+    ] {
+        two.say("shop.Cart", serving);
+        wait_until("unhealthy", || gauge(&weir, at) == Some(0.0));
+        wait_until("the reason", || {
+            let reason_told = endpoint(&weir, at)["reason"].to_string();
+            reason_told.contains(reason)
+        });
+        wait_until("the other alone", || who(&weir) == set(&["one"]));
+        two.say("shop.Cart", Serving::Yes);
+        wait_until("healthy", || gauge(&weir, at) == Some(1.0));
+        wait_until("both again", || who(&weir) == set(&["one", "two"]));
+    }
+}
+
+#[test]
+fn a_grpc_check_of_what_is_not_there_fails_and_says_so() {
+    let (server, plain) = (GrpcHealth::start("one"), Echo::start("two"));
+    let config = checked("grpc: shop.Cart, interval: 50ms");
+    let addresses = [("one", server.addr()), ("two", plain.addr())];
+    let weir = start(&config, &addresses);
+    wait_until("both verdicts", || {
+        (gauge(&weir, server.addr()), gauge(&weir, plain.addr())) == (Some(0.0), Some(0.0))
+    });
+    let told = endpoint(&weir, server.addr())["reason"].to_string();
+    assert!(told.contains("does not know this service"), "{told}");
+    // The server as a whole is fine.
+    let mut weir = weir;
+    let whole = checked("grpc: '', interval: 50ms").replace("@one@", &server.addr().to_string());
+    let whole = whole.replace("@two@", &plain.addr().to_string());
+    assert_eq!(weir.reload_with(&whole).status, 200);
+    wait_until("healthy", || gauge(&weir, server.addr()) == Some(1.0));
+    assert_eq!(gauge(&weir, plain.addr()), Some(0.0));
+    assert_eq!(who(&weir), set(&["one"]));
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn a_head_must_be_complete_in_time_however_it_drips() {
 #[test]
 fn a_body_must_make_progress() {
     let app = Echo::start("app");
-    let weir = proxy("body_timeout: 400ms", "", app.addr());
+    let weir = proxy("body_timeout: 400ms, min_rate: off", "", app.addr());
     for head in [
         "Content-Length: 100\r\n\r\n0123456789",
         "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n",
@@ -289,7 +289,7 @@ fn a_client_must_take_what_it_asked_for() {
     let mut client = weir.client("web");
     client.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
     // It reads nothing. What the endpoint still has to say backs up behind it, not in Weir.
-    let line = logged(&weir, "client_gone");
+    let line = logged(&weir, "send_timeout");
     assert!(
         line["bytes_out"]
             .as_u64()

@@ -393,6 +393,33 @@ fn a_probe_whose_client_leaves_does_not_keep_the_breaker_half_open() {
 }
 
 #[test]
+fn probes_whose_clients_drip_hold_nobody_up() {
+    let app = App::start("app", |_| Reply::status(500));
+    let weir = weir(
+        &[&app],
+        "outliers: off, breaker: { failure_rate: 50%, min_requests: 5, open_for: 200ms, probes: 2 }",
+        "retries: 0",
+    );
+    all(&weir, 5, 500);
+    app.behave(|_| Reply::ok());
+    thread::sleep(Duration::from_millis(300));
+    // Two uploads that never end take both places. Lost they would be after ten seconds.
+    let upload = apps::request("POST", "/drip", "Content-Length: 100\r\n") + "x";
+    let _dripping = [send(&weir, &upload), send(&weir, &upload)];
+    breaker_changed(&weir, "half_open");
+    let begin = Instant::now();
+    let mut client = weir.client("web");
+    let mut served = 0;
+    wait_until("two other probes", || {
+        served += u32::from(client.get("/").status == 200);
+        served >= 2
+    });
+    assert!(begin.elapsed() < Duration::from_secs(8));
+    breaker_changed(&weir, "closed");
+    all(&weir, 10, 200);
+}
+
+#[test]
 fn slow_answers_open_a_breaker() {
     let app = App::start("app", |_| Reply::ok().after(Duration::from_millis(60)));
     let weir = weir(

@@ -217,6 +217,34 @@ services:
 }
 
 #[test]
+fn two_cookies_are_private_once() {
+    let app = Echo::start("app");
+    let config = "
+workers: 1
+listeners: { web: '@web@' }
+routes: [ { path: /*, split: { stable: 1 }, sticky: lane } ]
+services: { stable: { endpoints: ['@app@'], sticky: lb } }
+";
+    let weir = start(config, &[("app", app.addr())]);
+    let mut client = weir.client("web");
+    let first = client.get("/");
+    let cookies = ["lane", "lb"].map(|name| cookie_of(&first, name).expect(name));
+    let private = |response: &Response| -> Vec<String> {
+        let all = response.headers.all("cache-control");
+        all.map(str::to_owned).collect()
+    };
+    assert_eq!(private(&first), ["private"]);
+    assert_eq!(first.headers.all("set-cookie").count(), 2);
+    // One of them is new, or none.
+    let second = with_cookie(&mut client, &cookies[0]);
+    assert_eq!(private(&second), ["private"]);
+    assert_eq!(cookie_of(&second, "lb"), Some(cookies[1].clone()));
+    let third = with_cookie(&mut client, &cookies.join("; "));
+    assert_eq!(private(&third), [] as [String; 0]);
+    assert_eq!(third.header("set-cookie"), None);
+}
+
+#[test]
 fn a_tunnel_keeps_its_lane_too() {
     let scene = scene("{ stable: 1, canary: 1 }", "sticky: lane");
     for _ in 0..10 {

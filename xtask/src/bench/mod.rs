@@ -5,6 +5,8 @@
 //! load and the origin share another. What each peer runs with is in `bench/http`.
 
 pub(crate) mod faults;
+pub(crate) mod guard;
+pub(crate) mod hostile;
 mod idle;
 mod latency;
 mod open_loop;

@@ -3,8 +3,8 @@
 
 const TLS: &str = "TLS is not built yet: put something that terminates it in front";
 const CACHE: &str = "caching is not built yet";
-const AUTH: &str = "authentication is not built yet";
-const RATE: &str = "rate limits are not built yet";
+const AUTH: &str = "ways to know who is asking are policies: `api_key`, `basic`, `jwt`, `introspection`, `oidc`";
+const RATE: &str = "a rate limit is written `rate_limit: 100/min`, in a route or in a policy";
 const SPLIT: &str =
     "a canary is one of the services of a route's `split`, such as `{ stable: 95, canary: 5 }`";
 const HASH: &str = "a consistent hash is written `balance: { hash: { on: header x-user } }`";
@@ -16,9 +16,8 @@ const COMPRESS: &str =
 const OTHER: &str = "this is not built yet";
 
 /// Keys and words with what to say about them.
-const PLANNED: [(&str, &str); 39] = [
+const PLANNED: [(&str, &str); 31] = [
     ("acme", TLS),
-    ("auth", AUTH),
     ("authentication", AUTH),
     ("basic_auth", AUTH),
     ("cache", CACHE),
@@ -31,29 +30,22 @@ const PLANNED: [(&str, &str); 39] = [
     ("compress", COMPRESS),
     ("compression", COMPRESS),
     ("consistent_hash", HASH),
-    ("cors", OTHER),
-    ("defaults", OTHER),
-    ("engines", OTHER),
     ("h2", PROTOCOL),
     ("h3", PROTOCOL),
     ("http2", PROTOCOL),
     ("http3", PROTOCOL),
     ("https", TLS),
-    ("jwt", AUTH),
-    ("oidc", AUTH),
+    ("limit_req", RATE),
     ("outlier_detection", OUTLIERS),
-    ("per_ip", RATE),
     ("plugins", OTHER),
-    ("policies", OTHER),
-    ("policy", OTHER),
-    ("proxy_protocol", PROTOCOL),
     ("quic", PROTOCOL),
-    ("rate_limit", RATE),
     ("rate_limits", RATE),
+    ("ratelimit", RATE),
     ("ring_hash", HASH),
     ("sni", TLS),
     ("ssl", TLS),
     ("tcp", PROTOCOL),
+    ("throttle", RATE),
     ("tls", TLS),
     ("udp", PROTOCOL),
 ];

@@ -76,11 +76,13 @@ impl EndpointSet {
             _ => None,
         };
         let hash = method.filter(|_| candidates.len() > 1).map(|method| {
-            let peer = |m: &Member| HashPeer {
+            let peer = |(m, full): (&Member, &u32)| HashPeer {
                 key: m.endpoint.key(),
                 weight: m.weight,
+                full: *full,
             };
-            HashTable::build(method, &candidates.iter().map(peer).collect::<Vec<_>>())
+            let peers: Vec<_> = candidates.iter().zip(&choice.full).map(peer).collect();
+            HashTable::build(method, &peers)
         });
         let mut keys: Box<[(u64, u32)]> = (0..)
             .zip(&members)
@@ -269,6 +271,66 @@ mod tests {
                 "{states}"
             );
             assert!(set.is_current(policy, 0));
+        }
+    }
+
+    #[test]
+    fn a_slow_start_moves_keys_to_the_newcomer_and_no_others() {
+        let policy = Policy {
+            slow_start_ms: 10_000,
+            ..Policy::off()
+        };
+        let mut rng = crate::rng::Rng::new(3);
+        let keys: Vec<u64> = (0..2_000).map(|_| rng.next_u64()).collect();
+        for method in [HashMethod::Ring, HashMethod::Rendezvous] {
+            let balance = Balance::Hash(crate::HashBy {
+                on: crate::HashOn::Ip,
+                method,
+                bounded: None,
+            });
+            for (n, weights) in [(2, 1), (3, 1), (10, 1), (12, 1), (10, 7), (33, 3)] {
+                let members = |new: &Arc<Endpoint>| -> Vec<Member> {
+                    let old = (1..n).map(|port| {
+                        let endpoint = Endpoint::new(([10, 0, 0, 1], port).into(), "old");
+                        (Arc::new(endpoint), 1 + u32::from(port) % weights)
+                    });
+                    old.chain([(Arc::clone(new), weights)])
+                        .map(|(endpoint, weight)| Member {
+                            endpoint,
+                            weight,
+                            priority: 0,
+                            zone: None,
+                            breaker: None,
+                        })
+                        .collect()
+                };
+                let new = Arc::new(Endpoint::new(([10, 0, 0, 2], 80).into(), "new"));
+                new.joined(1_000);
+                let members = members(&new);
+                let picks = |now_ms| -> Vec<std::net::SocketAddr> {
+                    let set = EndpointSet::new(members.clone(), &balance, &policy, now_ms);
+                    let table = set.hash().expect("a table");
+                    let pick = |key: &u64| {
+                        let index = table.walk(*key).next().expect("somebody");
+                        set.member(index).endpoint.address()
+                    };
+                    keys.iter().map(pick).collect()
+                };
+                let mut before = picks(1_000);
+                let mut moved = 0;
+                for now in (1_000..12_000).step_by(370) {
+                    let after = picks(now);
+                    for (old, now) in before.iter().zip(&after) {
+                        assert!(
+                            old == now || *now == new.address(),
+                            "{method:?} {n} {weights}"
+                        );
+                        moved += u32::from(old != now);
+                    }
+                    before = after;
+                }
+                assert!(moved > 0, "{method:?} {n} {weights}");
+            }
         }
     }
 }

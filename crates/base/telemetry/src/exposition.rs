@@ -199,6 +199,9 @@ fn show_listeners(text: &mut TextFormat, listeners: &Named<crate::ListenerCells>
             samples.sample(&[name, reason], series.sum(|cells| cells.refused.value(i)));
         }
     }
+    counters(text.family(&f::LISTENER_HURRIED), listeners, |cells| {
+        cells.hurried.value()
+    });
     counters(text.family(&f::LISTENER_REQUESTS), listeners, |cells| {
         cells.requests.value()
     });

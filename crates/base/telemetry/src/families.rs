@@ -48,6 +48,7 @@ families! {
     LISTENER_ACCEPTED: Counter "weir_listener_connections_accepted_total" ["listener"] "Connections accepted.";
     LISTENER_OPEN: Gauge "weir_listener_connections_open" ["listener"] "Connections open now.";
     LISTENER_REFUSED: Counter "weir_listener_connections_refused_total" ["listener", "reason"] "Connections closed before they were served, by reason: limit, per_ip, draining (the listener closed and no request came), firewall, rate or proxy_header (missing, broken or late).";
+    LISTENER_HURRIED: Counter "weir_listener_connections_hurried_total" ["listener"] "Connections closed before their timeout while they waited for a request, or sent one slowly, since the limit on connections was near.";
     LISTENER_REQUESTS: Counter "weir_listener_requests_total" ["listener"] "Requests whose head was read.";
     LISTENER_RECEIVED: Counter "weir_listener_received_bytes_total" ["listener"] "Bytes read from clients.";
     LISTENER_SENT: Counter "weir_listener_sent_bytes_total" ["listener"] "Bytes written to clients.";

@@ -45,7 +45,7 @@ reasons! {
     RangeNotSatisfiable "range_not_satisfiable" "No requested range lies within the file.",
     PreconditionFailed "precondition_failed" "A precondition of the request did not hold.",
     BodyTooLarge "body_too_large" "The request body exceeded the limit.",
-    BodyTimeout "body_timeout" "The request body made no progress in time.",
+    BodyTimeout "body_timeout" "The request body made no progress, or too little, in time.",
     BodyBroken "body_broken" "The framing of the request body was broken.",
     NoEndpoint "no_endpoint" "The service had no endpoint to try.",
     Overloaded "overloaded" "A limit on connections or requests was reached.",
@@ -71,6 +71,7 @@ reasons! {
     LoginNeeded "login_needed" "The client was sent to log in, or is on its way through a login or a logout.",
     AuthUnavailable "auth_unavailable" "Whoever decides about the credentials could not be asked.",
     AuthDenied "auth_denied" "The service that is asked about every request did not let it pass.",
+    SendTimeout "send_timeout" "The client took nothing of the answer, or too little, in time.",
     ClientGone "client_gone" "The client closed or reset the connection before the exchange was complete.",
     Internal "internal" "Weir failed in a way that it should not.",
 }

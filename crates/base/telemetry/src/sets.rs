@@ -216,6 +216,8 @@ pub struct ListenerCells {
     pub open: Gauge,
     /// Connections closed at once, by reason.
     pub refused: ByRefusal,
+    /// Idle or slow connections closed early, since the limit on connections was near.
+    pub hurried: Counter,
     /// Requests whose head was read.
     pub requests: Counter,
     /// Bytes read from clients.

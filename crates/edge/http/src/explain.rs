@@ -6,11 +6,13 @@
 use std::{net::IpAddr, time::Duration};
 
 use weir_net::Micros;
+use weir_service::Policy;
 
 use crate::{
     codec::{BodyLength, FieldId, Method, Parsed, RequestHead, TargetForm, encode},
     exchange::{Headers, Stays, forward},
-    plan::{Action, AddressText, ListenerPlan, Plan, RoutePlan},
+    guard::{Names, RequestEdit},
+    plan::{Action, AddressText, Hedge, ListenerPlan, Plan, RoutePlan},
     proxy::NEVER,
     route::{self, Captures, Lookup, Outcome, Template, Values, Verdict},
 };
@@ -141,6 +143,25 @@ pub struct ExplainedService {
     pub retries: u32,
     /// After which failures.
     pub retry_on: Vec<&'static str>,
+    /// How long one try may take, if less than the whole.
+    pub per_try: Option<Duration>,
+    /// Retries that the service may get on top of its requests, in percent of these.
+    pub retry_budget: u32,
+    /// Retries a second that it always may.
+    pub retry_floor: u32,
+    /// When a second endpoint gets the request as well.
+    pub hedge: Option<ExplainedHedge>,
+    /// What else is to be known about the service.
+    pub policy: Policy,
+}
+
+/// When a second endpoint gets a request as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplainedHedge {
+    /// After this time without an answer.
+    After(Duration),
+    /// After the time that 95 of 100 answers took lately.
+    P95,
 }
 
 /// What is known before the decision falls.
@@ -382,6 +403,15 @@ impl Plan {
                 .filter(|(on, _)| *on)
                 .map(|(_, word)| *word)
                 .collect(),
+            per_try: (retries.per_try != NEVER).then(|| duration(retries.per_try)),
+            retry_budget: retries.budget_percent,
+            retry_floor: retries.budget_floor,
+            hedge: match retries.hedge {
+                Hedge::Off => None,
+                Hedge::After(time) => Some(ExplainedHedge::After(duration(time))),
+                Hedge::P95 => Some(ExplainedHedge::P95),
+            },
+            policy: plan.service.policy().clone(),
         })
     }
 }
@@ -425,6 +455,13 @@ fn head(
             new_trace: (listener.traceparent && !traced).then_some(b"<new>"),
             stays,
             deadline,
+            edit: RequestEdit {
+                identity_names: &Names::default(),
+                identity: None,
+                lines: b"",
+                hidden: &[],
+                head: None,
+            },
             copy: None,
         },
         listener,

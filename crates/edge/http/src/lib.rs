@@ -17,6 +17,7 @@ mod cookie;
 mod exchange;
 mod explain;
 pub mod files;
+mod guard;
 mod local;
 mod plan;
 mod proxy;
@@ -27,16 +28,20 @@ mod sticky;
 mod upstream;
 mod wire;
 
+pub use weir_auth::AuthItem;
+
 pub use self::{
     config::{
-        Action, DeadlineConfig, FilesConfig, ForwardedConfig, ForwardedFields, HedgeAfter,
-        HttpConfig, MirrorConfig, PriorityConfig, PriorityLevel, RedirectConfig, RespondConfig,
-        RetriesConfig, RetryOn, RouteConfig, SplitConfig, TimeoutConfig,
+        Action, AuthConfig, CorsConfig, DeadlineConfig, DefaultsConfig, FilesConfig,
+        ForwardAuthConfig, ForwardedConfig, ForwardedFields, HedgeAfter, HttpConfig, MirrorConfig,
+        PolicyConfig, PriorityConfig, PriorityLevel, RedirectConfig, RespondConfig, RetriesConfig,
+        RetryOn, RouteConfig, SecurityHeadersConfig, SplitConfig, TimeoutConfig, TransformConfig,
     },
     explain::{
-        Decision, ExplainedAction, ExplainedAnswer, ExplainedRoute, ExplainedService,
-        ExplainedStep, Explanation, Question,
+        Decision, ExplainedAction, ExplainedAnswer, ExplainedHedge, ExplainedRoute,
+        ExplainedService, ExplainedStep, Explanation, Question,
     },
+    guard::GuardInput,
     local::{Local, Shared},
     plan::{Input, ListenerInput, Plan, ServiceInput},
 };

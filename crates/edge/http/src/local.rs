@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
     future::poll_fn,
+    net::IpAddr,
     pin::pin,
     rc::{Rc, Weak},
     sync::Arc,
@@ -13,7 +14,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 use tokio::task::unconstrained;
-use weir_net::{Connection, Listening, Micros, Protocol, Refusal, Worker, now};
+use weir_net::{Connection, Listening, Micros, Preamble, Protocol, Refusal, Worker, now};
 use weir_service::{
     Endpoint, EndpointId, Gate, IdleLimits, IdlePool, Latencies, Picked, Picker, Unpicked, Wish,
 };
@@ -24,6 +25,7 @@ use weir_telemetry::{
 use crate::{
     codec::HeadLimits,
     exchange::Exchange,
+    guard::GlobalFirewall,
     plan::{ListenerPlan, MOST_IDLE, Plan, RoutePlan, ServicePlan},
     proxy::Mirrors,
     server,
@@ -64,6 +66,10 @@ pub struct Local {
     pub(crate) log: RefCell<AccessLog>,
     /// Copies of requests that are under way.
     pub(crate) mirrors: Mirrors,
+    /// Credentials that were good a moment ago.
+    pub(crate) credentials: RefCell<weir_auth::Cache>,
+    /// Room for what firewalls decode.
+    pub(crate) decoded: RefCell<weir_firewall::Scratch>,
     me: Weak<Self>,
     plan: RefCell<Rc<LocalPlan>>,
     registry: Registry,
@@ -135,6 +141,8 @@ impl Local {
         let local = Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             mirrors: Mirrors::default(),
+            credentials: RefCell::default(),
+            decoded: RefCell::default(),
             plan: RefCell::new(Rc::new(LocalPlan {
                 shared: Arc::clone(&shared.plan),
                 states,
@@ -370,6 +378,30 @@ impl Protocol for Local {
         server::serve(self, connection)
     }
 
+    fn preamble(&self, listener: &Listening, peer: IpAddr) -> Preamble {
+        let plan = self.plan();
+        let index = plan.shared.listener_index(&listener.key);
+        let proxy = index.and_then(|index| plan.listener(index).proxy.as_ref());
+        proxy.map_or(Preamble::None, |proxy| proxy.preamble(peer))
+    }
+
+    fn admit(&self, listener: &Listening, client: IpAddr) -> bool {
+        let plan = self.plan();
+        let options = plan
+            .shared
+            .listener_index(&listener.key)
+            .map(|index| plan.listener(index));
+        if options.is_some_and(|options| options.forwarding.trusts(client)) {
+            // Its clients are asked about one by one.
+            return true;
+        }
+        let admits = |firewall: &GlobalFirewall| firewall.admits(self, client);
+        plan.shared.firewall.as_ref().is_none_or(admits)
+            && options
+                .and_then(|options| options.firewall.as_ref())
+                .is_none_or(|firewall| firewall.admits(self, client))
+    }
+
     fn refused(&self, listener: &Listening, refusal: Refusal) {
         let plan = self.plan();
         if let Some(index) = plan.shared.listener_index(&listener.key) {
@@ -377,6 +409,9 @@ impl Protocol for Local {
             cells.refused.count(match refusal {
                 Refusal::Total => weir_telemetry::Refusal::Limit,
                 Refusal::PerAddress => weir_telemetry::Refusal::PerIp,
+                Refusal::Rate => weir_telemetry::Refusal::Rate,
+                Refusal::Denied => weir_telemetry::Refusal::Firewall,
+                Refusal::NotAProxy | Refusal::ProxyHeader => weir_telemetry::Refusal::ProxyHeader,
             });
         }
     }

@@ -8,8 +8,9 @@ use weir_telemetry::{AccessRecord, Reason};
 use crate::{
     codec::{FieldId, Version},
     exchange::Exchange,
+    guard::{client_ip, hides_parameters, write_blotted},
     local::Local,
-    plan::Hedge,
+    plan::{AddressText, Hedge},
     server::Client,
 };
 
@@ -65,6 +66,16 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         return end;
     }
     let request = &exchange.request;
+    // Behind trusted proxies, whom the request is from differs from one to the next.
+    let real = client
+        .trusted
+        .then(|| AddressText::new(client_ip(client, exchange)));
+    let hidden = route.map_or(&[][..], |route| route.hidden());
+    let blotted = hides_parameters(hidden).then(|| {
+        let mut target = Vec::new();
+        write_blotted(&mut target, request.target(), hidden);
+        target
+    });
     let fields = request.fields();
     let trace = exchange
         .trace
@@ -75,16 +86,19 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         unix_millis: local.worker.unix_millis(begun),
         request_id: std::str::from_utf8(exchange.request_id()).unwrap_or_default(),
         listener: &listener.name,
-        client: client.address.as_str(),
+        client: real.as_ref().unwrap_or(&client.address).as_str(),
         method: request.method_bytes(),
         host: request.authority(),
-        target: request.target(),
+        target: blotted.as_deref().unwrap_or_else(|| request.target()),
         protocol: match request.version() {
             _ if !request.has_line() => "",
             Version::H10 => "HTTP/1.0",
             Version::H11 => "HTTP/1.1",
         },
-        user: None,
+        user: exchange
+            .identity
+            .as_ref()
+            .map(|identity| &*identity.subject),
         route: route.map(|route| &*route.name),
         service: service.map(|service| &*plan.service(service).name),
         endpoint: exchange

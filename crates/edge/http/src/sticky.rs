@@ -147,7 +147,14 @@ impl Sticky {
         u64::from_be_bytes(first)
     }
 
-    /// Writes Set-Cookie for an endpoint, and what it takes to keep it from other users.
+    /// Writes what keeps cookies from other users, once for all that were written.
+    ///
+    /// RFC 9111, 5.2.2.7: a shared cache that kept this answer would send all its users to one place.
+    pub(crate) fn write_private(out: &mut Vec<u8>) {
+        encode::field(out, b"Cache-Control", b"private");
+    }
+
+    /// Writes Set-Cookie for an endpoint. It wants [`write_private`](Self::write_private) behind it.
     pub(crate) fn write_endpoint(&self, out: &mut Vec<u8>, key: u64) {
         let signature = self.sign(&key.to_be_bytes());
         let masked = key ^ self.mask(&signature);
@@ -156,7 +163,7 @@ impl Sticky {
         self.write(out, &place, &signature);
     }
 
-    /// Writes Set-Cookie for a lane, and what it takes to keep it from other users.
+    /// Writes Set-Cookie for a lane. It wants [`write_private`](Self::write_private) behind it.
     pub(crate) fn write_lane(&self, out: &mut Vec<u8>, name: &[u8]) {
         self.write(out, name, &self.sign(name));
     }
@@ -176,8 +183,6 @@ impl Sticky {
             out.extend_from_slice(part);
         }
         out.extend_from_slice(b"\r\n");
-        // RFC 9111, 5.2.2.7: a shared cache that kept this answer would send all its users to one place.
-        encode::field(out, b"Cache-Control", b"private");
     }
 
     /// Whether a Set-Cookie field sets the same cookie. It is not the endpoint's to set.
@@ -297,7 +302,7 @@ mod tests {
         assert!(cookie.starts_with("Set-Cookie: __Host-lb=canary."), "{out}");
         assert_eq!(
             rest,
-            "Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=3600\r\nCache-Control: private\r\n"
+            "Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=3600\r\n"
         );
     }
 

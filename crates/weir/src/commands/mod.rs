@@ -4,6 +4,7 @@ mod admin;
 mod check;
 mod drain;
 mod explain;
+mod key;
 mod locate;
 mod reload;
 mod run;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Status(arguments) => status::run(&arguments).print(),
         Command::Reload(arguments) => reload::run(&arguments).print(),
         Command::Drain(arguments) => drain::run(&arguments).print(),
+        Command::Key(arguments) => key::run(&arguments).print(),
         Command::Schema(arguments) => schema::run(&arguments).print(),
     }
 }

@@ -3,11 +3,15 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use weir_config::{Cx, Diagnostics, Loaded, Sources, process_environment};
-use weir_http::{Input, ListenerInput, Plan, ServiceInput};
+use weir_http::{GuardInput, Input, ListenerInput, Plan, ServiceInput};
 use weir_service::{Service, ServiceSpec};
 use weir_telemetry::Registry;
 
-use super::{ConfigSource, state};
+use super::{
+    ConfigSource,
+    guard::{Guards, PreparedGuard},
+    state,
+};
 use crate::config::{self, Config};
 
 /// A config and the plan that it compiles to.
@@ -41,7 +45,16 @@ pub fn compile(source: &ConfigSource) -> Result<Compiled, Diagnostics> {
         sources,
         warnings,
     } = loaded;
-    let plan = compile_plan(&config, sources, &services, &registry)?;
+    let guards = Guards::offline();
+    let mut prepared = guards.prepare_offline();
+    let plan = compile_plan(
+        &config,
+        sources,
+        &services,
+        &registry,
+        &guards,
+        &mut prepared,
+    )?;
     Ok(Compiled {
         config,
         plan: plan.value,
@@ -73,9 +86,22 @@ pub(super) fn compile_plan(
     sources: Sources,
     services: &HashMap<String, Arc<Service>>,
     registry: &Registry,
+    guards: &Guards,
+    prepared: &mut PreparedGuard,
 ) -> Result<Loaded<Plan>, Diagnostics> {
     let mut cx = Cx::new(sources);
-    let input = Input {
+    let geo = guards.firewalls.geo(&config.firewall, &mut cx);
+    let mut input = Input {
+        guard: GuardInput {
+            policies: &config.policies,
+            defaults: config.defaults.policies.as_ref(),
+            limits: &mut prepared.limits,
+            stores: &prepared.stores,
+            firewalls: &guards.firewalls,
+            firewall: &config.firewall,
+            geo: &geo,
+            auth: &guards.auth,
+        },
         listeners: config
             .listeners
             .iter()
@@ -83,6 +109,8 @@ pub(super) fn compile_plan(
                 name: name.value.as_str(),
                 key: Arc::from(listener.address.to_string()),
                 http: &listener.http,
+                proxy: listener.proxy_protocol.as_ref(),
+                firewall: listener.firewall.as_ref(),
             })
             .collect(),
         routes: &config.routes,
@@ -98,7 +126,7 @@ pub(super) fn compile_plan(
             })
             .collect(),
     };
-    let plan = Plan::compile(&input, registry, &mut cx);
+    let plan = Plan::compile(&mut input, registry, &mut cx);
     cx.finish(plan)
 }
 

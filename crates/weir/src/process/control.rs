@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use weir_admin::{Control, DrainTarget, Drained, ListenerStatus, ReloadFuture, Status};
 use weir_config::Decode;
-use weir_telemetry::{GuardSample, ProcessSample, Scrape};
+use weir_telemetry::{ProcessSample, Scrape};
 
 use super::state::State;
 
@@ -30,7 +30,7 @@ impl Control for Handle {
             version: VERSION,
             uptime: self.0.began.elapsed(),
             process: ProcessSample::read().ok(),
-            guard: &GuardSample::default(),
+            guard: &self.0.guards.sample(),
         })
     }
 

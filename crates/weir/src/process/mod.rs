@@ -12,6 +12,7 @@
 
 mod compile;
 mod control;
+mod guard;
 mod logs;
 mod reload;
 mod signals;

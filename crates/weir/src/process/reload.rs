@@ -100,15 +100,27 @@ impl State {
             .prepare(specs(&config), RELOAD_WAIT)
             .await
             .map_err(|problems| refused_because(&join(&problems)))?;
-        let plan = {
+        let mut guarded = self.guards.prepare(&config, &sources).map_err(refused)?;
+        let (plan, guarded) = {
             let (config, services, registry) = (
                 Arc::clone(&config),
                 prepared.services(),
                 self.registry.clone(),
             );
-            blocking(move || compile_plan(&config, sources, &services, &registry))
-                .await?
-                .map_err(refused)?
+            let guards = Arc::clone(&self.guards);
+            blocking(move || {
+                compile_plan(
+                    &config,
+                    sources,
+                    &services,
+                    &registry,
+                    &guards,
+                    &mut guarded,
+                )
+                .map(|plan| (plan, guarded))
+            })
+            .await?
+            .map_err(refused)?
         };
         let (plan, sources) = (Arc::new(plan.value), plan.sources);
         let (old, bound) = {
@@ -135,6 +147,7 @@ impl State {
 
         // Nothing below can fail.
         self.services.commit(prepared);
+        self.guards.commit(guarded);
         let (adopted, mut adoptions) = tokio::sync::mpsc::channel(self.worker_count);
         let adopt = {
             let plan = Arc::clone(&plan);
@@ -179,6 +192,8 @@ impl State {
             current.generation
         };
         self.registry.set_generation(generation);
+        let guards = Arc::clone(&self.guards);
+        let _ = blocking(move || guards.settle()).await;
         if let Some(listener) = new_admin {
             self.replace_admin(listener);
         }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use weir_admin::LastReload;
 use weir_config::{Cx, Diagnostics, OrAuto, OrOff, Sources, Span};
 use weir_http::{Local, Plan, Shared};
-use weir_net::{ConnectionLimits, Gate, Settings, Workers};
+use weir_net::{ConnectionLimits, ConnectionRate, Gate, LimitsConfig, Settings, Workers};
 use weir_service::{
     Answer, DnsResolver, Options, Resolve, ResolveError, ResolveFuture, Services, SpecError,
 };
@@ -25,6 +25,7 @@ use super::{
     ConfigSource, START_WAIT, Started,
     compile::{compile_plan, failed, load, specs},
     control::Handle,
+    guard::Guards,
     logs::{self, Logs},
     reload,
     sockets::{self, Bound},
@@ -45,6 +46,7 @@ pub(super) struct State {
     pub(super) events: Events,
     pub(super) services: Services,
     pub(super) source_failures: Arc<SourceFailures>,
+    pub(super) guards: Arc<Guards>,
     pub(super) worker_count: usize,
     pub(super) gate: Arc<Gate>,
     workers: Mutex<Option<Arc<Workers<Local>>>>,
@@ -122,7 +124,18 @@ impl State {
             .prepare(specs(&config), START_WAIT)
             .await
             .map_err(|problems| broken(join(&problems)))?;
-        let plan = compile_plan(&config, sources.clone(), &prepared.services(), &registry)?;
+        let mut half = [0; 16];
+        half.copy_from_slice(&seed[16..]);
+        let guards = Guards::new(&logs.events, u128::from_le_bytes(half));
+        let mut guarded = guards.prepare(&config, &sources)?;
+        let plan = compile_plan(
+            &config,
+            sources.clone(),
+            &prepared.services(),
+            &registry,
+            &guards,
+            &mut guarded,
+        )?;
         let sources = plan.sources;
         let plan = Arc::new(plan.value);
         let changes = sockets::prepare(&config, &sources, &Bound::new(), worker_count)?;
@@ -145,6 +158,7 @@ impl State {
         })
         .map_err(|error| broken(format!("cannot start the workers: {error}")))?;
         services.commit(prepared);
+        guards.commit(guarded);
         let mut bound = Bound::new();
         for (key, listener) in changes.opened {
             bound.insert(Arc::clone(&key), listener.address);
@@ -158,6 +172,7 @@ impl State {
             events: logs.events.clone(),
             services,
             source_failures,
+            guards: Arc::new(guards),
             worker_count,
             gate,
             workers: Mutex::new(Some(Arc::new(workers))),
@@ -222,20 +237,30 @@ impl State {
         self.say_limits(&self.current().config);
     }
 
-    /// Tells the event log if the config allows more connections than there are descriptors for.
+    /// Tells the event log if the config allows more connections than there are descriptors for. Nobody is warned who did not
+    /// ask for so many.
     pub(super) fn say_limits(&self, config: &Config) {
         let wanted = config.limits.connections.as_usize();
         let allowed = connection_limits(config).total;
-        if allowed < wanted {
-            self.events.warn(
-                "fewer connections than `limits.connections` fit into the descriptor limit",
-                &[
-                    ("wanted", Value::Uint(wanted as u64)),
-                    ("allowed", Value::Uint(allowed as u64)),
-                    ("descriptors", Value::Uint(descriptors() as u64)),
-                    ("help", Value::Str("raise the hard limit (`ulimit -Hn`, LimitNOFILE=), or lower `limits.connections`")),
-                ],
-            );
+        if allowed >= wanted {
+            return;
+        }
+        let message = "fewer connections than `limits.connections` fit into the descriptor limit";
+        let fields = [
+            ("wanted", Value::Uint(wanted as u64)),
+            ("allowed", Value::Uint(allowed as u64)),
+            ("descriptors", Value::Uint(descriptors() as u64)),
+            (
+                "help",
+                Value::Str(
+                    "raise the hard limit (`ulimit -Hn`, LimitNOFILE=), or lower `limits.connections`",
+                ),
+            ),
+        ];
+        if config.limits == LimitsConfig::default() {
+            self.events.info(message, &fields);
+        } else {
+            self.events.warn(message, &fields);
         }
     }
 
@@ -395,6 +420,10 @@ pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
             .as_usize()
             .min(descriptors().saturating_sub((descriptors() / 8).max(64))),
         per_address: config.firewall.connections_per_ip.as_usize(),
+        rate: (config.firewall.connection_rate_per_ip.as_ref()).map(|rate| ConnectionRate {
+            count: rate.count(),
+            per: rate.per(),
+        }),
     }
 }
 

@@ -113,6 +113,19 @@ impl Picked {
 }
 
 impl Picked {
+    /// The attempt waits for the rest of the client's request now, or no longer does. A circuit breaker that tries the
+    /// service out does not wait for clients.
+    #[inline]
+    pub fn client_stalls(&mut self, stalls: bool) {
+        if let (Some(token), Some(breaker)) = (&mut self.tokens.0, self.view.service.breaker()) {
+            breaker.stall(token, stalls);
+        }
+        let member = self.view.set.member(self.index);
+        if let (Some(token), Some(breaker)) = (&mut self.tokens.1, &member.breaker) {
+            breaker.stall(token, stalls);
+        }
+    }
+
     /// Another endpoint answered first: it would have taken longer than this.
     pub fn outpaced(&self, waited_us: u64, now_ms: u64) {
         if *self.view.service.balance() == Balance::LeastResponseTime {

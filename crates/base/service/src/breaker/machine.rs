@@ -7,11 +7,16 @@ use std::sync::atomic::{
 };
 
 use super::spec::{BreakerSpec, Limits};
+use super::stalled::Stalled;
 use super::window::{Results, Window};
 use super::word::{Phase, Probes, Word};
 
 /// How long one that came while all probes were out should wait: probes mostly answer soon.
 const PROBING_MS: u64 = 1_000;
+/// How long after the latest probe another one may come in for one that waits for its client.
+const STALLED_MS: u64 = 1_000;
+/// What the machine's word has room for.
+const MOST_ADMITTED: u64 = 0x3ff;
 
 /// A circuit breaker, shared by all workers.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ pub struct Breaker {
     word: AtomicU64,
     /// When the latest probe was admitted.
     admitted_ms: AtomicU64,
+    stalled: Stalled,
     limits: Limits,
     window: Window,
 }
@@ -30,6 +36,8 @@ pub struct Breaker {
 pub struct Token {
     generation: u32,
     kind: Kind,
+    /// Does it count among the stalled?
+    stalled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +86,7 @@ impl Breaker {
         Self {
             word: AtomicU64::new(Word::default().0),
             admitted_ms: AtomicU64::new(0),
+            stalled: Stalled::default(),
             limits,
             window: Window::new(limits.bucket_ms),
         }
@@ -106,7 +115,7 @@ impl Breaker {
                     return Err(Refused { retry_after_ms });
                 }
                 Phase::Open { .. } => (word.next().half_open(Probes::FIRST), Kind::FirstProbe),
-                Phase::HalfOpen(probes) if probes.admitted < self.limits.probes => {
+                Phase::HalfOpen(probes) if self.has_place(word, probes, now_ms) => {
                     let admitted = probes.admitted + 1;
                     (word.half_open(Probes { admitted, ..probes }), Kind::Probe)
                 }
@@ -134,23 +143,54 @@ impl Breaker {
         }
     }
 
+    /// Is there a place for one more probe?
+    fn has_place(&self, word: Word, probes: Probes, now_ms: u64) -> bool {
+        if probes.admitted < self.limits.probes {
+            return true;
+        }
+        let places = self.limits.probes + self.stalled.of(word.generation());
+        probes.admitted < places.min(MOST_ADMITTED)
+            && now_ms >= self.admitted_ms.load(Relaxed).saturating_add(STALLED_MS)
+    }
+
+    /// The request of this token waits for its client now, or no longer does.
+    ///
+    /// The service is not to blame for that, so the place of a probe is not held by it for long. Its result still counts.
+    pub fn stall(&self, token: &mut Token, stalls: bool) {
+        if token.kind == Kind::Ordinary || token.stalled == stalls {
+            return;
+        }
+        token.stalled = stalls;
+        if Word(self.word.load(Acquire)).generation() == token.generation {
+            self.stalled.count(token.generation, stalls);
+        }
+    }
+
     /// Would a request be refused now? For choosing among several: only [`Self::admit`] gives the right to send one.
     #[inline]
     pub fn is_refusing(&self, now_ms: u64) -> bool {
-        match Word(self.word.load(Acquire)).phase() {
+        let word = Word(self.word.load(Acquire));
+        match word.phase() {
             Phase::Closed => false,
             Phase::Open { until_ms } => now_ms < until_ms,
             Phase::HalfOpen(probes) => {
                 let admitted_ms = self.admitted_ms.load(Relaxed);
                 let lost_ms = admitted_ms.saturating_add(self.limits.probe_timeout_ms);
-                probes.admitted >= self.limits.probes && now_ms < lost_ms
+                !self.has_place(word, probes, now_ms) && now_ms < lost_ms
             }
         }
     }
 
     /// How an admitted request ended. Says if that changed the state.
     #[inline]
-    pub fn record(&self, token: Token, failed: bool, slow: bool, now_ms: u64) -> Option<Change> {
+    pub fn record(
+        &self,
+        mut token: Token,
+        failed: bool,
+        slow: bool,
+        now_ms: u64,
+    ) -> Option<Change> {
+        self.stall(&mut token, false);
         let word = Word(self.word.load(Acquire));
         if word.generation() != token.generation {
             return None;
@@ -228,8 +268,9 @@ impl Breaker {
 
     /// The request ended without a result: nobody waited for it, or it was never sent. Gives a probe's permit back.
     #[inline]
-    pub fn cancel(&self, token: Token) {
+    pub fn cancel(&self, mut token: Token) {
         if token.kind != Kind::Ordinary {
+            self.stall(&mut token, false);
             self.cancel_probe(&token);
         }
     }
@@ -313,6 +354,7 @@ fn token(word: Word, kind: Kind) -> Token {
     Token {
         generation: word.generation(),
         kind,
+        stalled: false,
     }
 }
 

@@ -8,8 +8,11 @@
 //! What is different, because of what went wrong elsewhere:
 //! - Probes that never report do not hold it half-open for ever. A permit comes back when its attempt is cancelled, and when
 //!   all permits are out and nothing was heard for `probe_timeout`, those still out are given to others.
+//! - A client that sends its request slowly says nothing about the service: while probes wait for clients, another request a
+//!   second may be one beyond `probes`, so nobody can hold all places by sending nothing.
 //! - At the end of the open time one request makes it half-open, however many threads see that the time has come; the state
-//!   is one word, so each transition has one winner, and there is no moment at which more than `probes` are out.
+//!   is one word, so each transition has one winner, and there is no moment at which more than `probes` wait for an answer
+//!   that nobody held up.
 //! - Results of an earlier state are ignored: a [`Token`] says which state admitted the request.
 //! - It opens only on a bad result. resilience4j also does when a good one completes `min_requests`.
 //! - It decides on *at least* the threshold, in whole numbers, without rounding.
@@ -20,6 +23,7 @@ mod machine;
 #[cfg(test)]
 mod model;
 mod spec;
+mod stalled;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -27,6 +27,7 @@ enum State {
         out: BTreeSet<u32>,
         done: Vec<(bool, bool)>,
         last_ms: u64,
+        stalled: BTreeSet<u32>,
     },
 }
 
@@ -65,14 +66,25 @@ impl Model {
                 out: BTreeSet::new(),
                 done: Vec::new(),
                 last_ms: now_ms,
+                stalled: BTreeSet::new(),
             });
         }
-        if let State::HalfOpen { out, done, last_ms } = &mut self.state {
-            if out.len() + done.len() == self.spec.probes as usize {
+        if let State::HalfOpen {
+            out,
+            done,
+            last_ms,
+            stalled,
+        } = &mut self.state
+        {
+            let taken = out.len() + done.len();
+            let probes = self.spec.probes as usize;
+            let extra = taken < probes + stalled.len() && now_ms >= *last_ms + 1_000;
+            if taken >= probes && !extra {
                 if now_ms < *last_ms + timeout_ms {
                     return Err((*last_ms + timeout_ms - now_ms).min(1_000));
                 }
                 out.clear();
+                stalled.clear();
                 self.era += 1;
             }
             out.insert(id);
@@ -101,7 +113,10 @@ impl Model {
                 }
             }
             State::Open { .. } => panic!("an open machine admits nobody"),
-            State::HalfOpen { out, done, .. } => {
+            State::HalfOpen {
+                out, done, stalled, ..
+            } => {
+                stalled.remove(&ticket.id);
                 assert!(out.remove(&ticket.id));
                 done.push((failed, slow));
                 if done.len() < self.spec.probes as usize {
@@ -120,10 +135,22 @@ impl Model {
     }
 
     fn cancel(&mut self, ticket: Ticket) {
-        if let State::HalfOpen { out, .. } = &mut self.state
+        if let State::HalfOpen { out, stalled, .. } = &mut self.state
             && ticket.era == self.era
         {
             out.remove(&ticket.id);
+            stalled.remove(&ticket.id);
+        }
+    }
+
+    fn stall(&mut self, ticket: Ticket, stalls: bool) {
+        if let State::HalfOpen { stalled, .. } = &mut self.state
+            && ticket.era == self.era
+        {
+            match stalls {
+                true => stalled.insert(ticket.id),
+                false => stalled.remove(&ticket.id),
+            };
         }
     }
 
@@ -185,7 +212,7 @@ impl Pair {
         }
     }
 
-    /// One step, chosen by `dice`: admit, report, cancel, lose, or let time pass. All that can be seen must agree.
+    /// One step, chosen by `dice`: admit, report, cancel, lose, stall, or let time pass. All that can be seen must agree.
     fn step(&mut self, dice: u64) {
         let (what, which, how) = (dice % 16, dice >> 8 & 0xffff, dice >> 32);
         let taken = (!self.out.is_empty()).then(|| which as usize % self.out.len().max(1));
@@ -206,6 +233,11 @@ impl Pair {
                 self.model.cancel(ticket);
             }
             (13, Some(i)) => drop(self.out.swap_remove(i)),
+            (14, Some(i)) => {
+                let (token, ticket) = &mut self.out[i];
+                self.breaker.stall(token, how % 2 == 0);
+                self.model.stall(*ticket, how % 2 == 0);
+            }
             _ => self.now_ms += [1, 10, 99, 100, 350, 1_000, 2_000, 5_000][how as usize % 8],
         }
         let now_ms = self.now_ms;
@@ -243,11 +275,12 @@ impl Pair {
     }
 
     /// From here on all goes well: it must close. At worst it is half-open with probes lost and permits left. Those are
-    /// used up, then the lost ones are given up, then failures from before open it once more.
+    /// used up (one a time, where some stalled), then the lost ones are given up, then failures from before open it once more.
     fn must_close(mut self) {
         self.out.clear();
-        let wait = self.model.spec.open_for.max(self.model.spec.probe_timeout);
-        for _ in 0..3 {
+        let spec = &self.model.spec;
+        let wait = spec.open_for.max(spec.probe_timeout).max(MS(1_000));
+        for _ in 0..3 + spec.probes {
             self.now_ms += wait.as_millis() as u64;
             while self.breaker.state(self.now_ms) == BreakerState::HalfOpen {
                 self.admit();

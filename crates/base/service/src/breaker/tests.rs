@@ -164,6 +164,54 @@ fn lost_probes_are_given_to_others() {
 }
 
 #[test]
+fn probes_that_wait_for_clients_hold_nobody_up() {
+    let breaker = opened(spec(), 0);
+    let mut dripping: Vec<_> = (0..3).map(|_| breaker.admit(5_000).unwrap()).collect();
+    for token in &mut dripping {
+        breaker.stall(token, true);
+        breaker.stall(token, true);
+    }
+    // One in a second, and no more than there are stalled.
+    assert!(breaker.admit(5_999).is_err() && breaker.is_refusing(5_999));
+    let mut others = Vec::new();
+    for now in [6_000, 7_000, 8_000] {
+        assert!(!breaker.is_refusing(now));
+        others.push(breaker.admit(now).unwrap());
+        assert_eq!(breaker.admit(now).unwrap_err().retry_after_ms, 1_000);
+    }
+    assert!(breaker.admit(9_000).is_err());
+    // One of the stalled goes on and reports; with two of the others that makes three.
+    let mut first = dripping.remove(0);
+    breaker.stall(&mut first, false);
+    assert_eq!(breaker.record(first, false, false, 9_000), None);
+    assert_eq!(breaker.record(others.remove(0), false, false, 9_000), None);
+    let change = breaker.record(others.remove(0), false, false, 9_000);
+    assert_eq!(change.unwrap().to, BreakerState::Closed);
+    // What is left belongs to a time that is over.
+    for late in dripping.into_iter().chain(others) {
+        assert_eq!(breaker.record(late, true, true, 9_001), None);
+    }
+    assert_eq!(breaker.results(9_001), Results::default());
+
+    // Stalled ones of an older generation make no room.
+    let breaker = opened(spec(), 0);
+    let mut old: Vec<_> = (0..3).map(|_| breaker.admit(5_000).unwrap()).collect();
+    breaker.stall(&mut old[0], true);
+    let fresh: Vec<_> = (0..3)
+        .map(|_| breaker.admit(7_000))
+        .filter_map(Result::ok)
+        .collect();
+    assert_eq!(fresh.len(), 1, "for the one that is stalled");
+    let fresh: Vec<_> = (0..4)
+        .map(|_| breaker.admit(9_000))
+        .filter_map(Result::ok)
+        .collect();
+    assert_eq!(fresh.len(), 3);
+    old.drain(..).for_each(|token| breaker.cancel(token));
+    assert!(breaker.admit(10_500).is_err());
+}
+
+#[test]
 fn a_spec_out_of_range_still_works() {
     let zero = BreakerSpec {
         failure_rate: 0,

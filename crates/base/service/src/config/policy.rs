@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use weir_config::{Cx, Duration, Name, Node, OrOff, Percent, Within, choice, object};
+use weir_config::{Cx, Duration, Name, Node, OrOff, Percent, Value, Within, choice, object};
 
 use crate::admission::AdmissionSpec;
 use crate::breaker::BreakerSpec;
@@ -184,6 +184,13 @@ impl BreakerConfig {
                     .expected("at least `1%`");
             }
         }
+        if let Value::Map(entries) = &node.value
+            && let Some(written) = entries.iter().find(|entry| &*entry.key == "slow_rate")
+            && self.slow_after.is_none()
+        {
+            cx.warning(written.key_span, "no request is slow without `slow_after`")
+                .help("say how long an answer may take before it is: `slow_after: 1s`");
+        }
     }
 }
 
@@ -232,4 +239,41 @@ pub(super) fn percent(percent: Percent) -> u32 {
 /// Those of a service that says nothing.
 pub(super) fn default_outliers() -> OrOff<OutliersConfig> {
     OrOff::On(OutliersConfig::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warnings<T: weir_config::Decode>(text: &str) -> String {
+        let mut cx = Cx::from_text("weir.yaml", text, &|_| None);
+        let config = cx.decode::<T>();
+        cx.finish(config).expect("good").warnings.to_string()
+    }
+
+    #[test]
+    fn what_says_nothing_is_warned_about() {
+        let told = warnings::<BreakerConfig>("{ slow_rate: 50% }");
+        assert!(
+            told.contains("no request is slow without `slow_after`"),
+            "{told}"
+        );
+        assert!(told.contains("weir.yaml:1:3"), "{told}");
+        for fine in [
+            "{ slow_rate: 50%, slow_after: 1s }",
+            "{ slow_after: 1s }",
+            "{}",
+        ] {
+            assert_eq!(warnings::<BreakerConfig>(fine), "", "{fine}");
+        }
+        let told = warnings::<ServiceLimitsConfig>("{ pending: 5 }");
+        assert!(told.contains("nothing is limited"), "{told}");
+        for fine in [
+            "{ requests: 5, pending: 5 }",
+            "{ adaptive: true, pending: 5 }",
+            "{}",
+        ] {
+            assert_eq!(warnings::<ServiceLimitsConfig>(fine), "", "{fine}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What the user says about sources of endpoints.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_config::{
@@ -109,12 +111,27 @@ pub(crate) fn file_target(path: &FilePath) -> Target {
 
 /// Says what is wrong with a file already; it may be put right while Weir runs, so it is no error.
 pub(crate) fn check_file(path: &Spanned<FilePath>, cx: &mut Cx) {
+    // A folder of config files is read as a whole.
+    let same =
+        |other: &PathBuf| other == path.path() || same_file(other, path.path()).unwrap_or(false);
+    if path.path().is_file() && cx.sources().paths().iter().any(same) {
+        cx.error(
+            path.span,
+            "this file is read as a part of the config, so it cannot list endpoints",
+        )
+        .help("put it into a folder of its own, or give it another ending, such as `.list`");
+        return;
+    }
     if let Err(error) = file::read(path.path(), path.written()) {
         cx.warning(
             path.span,
             format!("no endpoint comes from this file yet: {error}"),
         );
     }
+}
+
+fn same_file(a: &Path, b: &Path) -> io::Result<bool> {
+    Ok(a.canonicalize()? == b.canonicalize()?)
 }
 
 impl ConsulConfig {
@@ -185,5 +202,39 @@ impl EtcdConfig {
             cx.error(node.span, format!("the key `{missing}` is missing"))
                 .key(missing);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ServiceConfig;
+
+    #[test]
+    fn a_file_of_the_config_lists_no_endpoints() {
+        let folder = std::env::temp_dir().join(format!("weir-listed-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.join(name), text).expect("written");
+        };
+        let told = |listed: &str, text: &str| {
+            write("app.yaml", &format!("endpoints: [{{ file: {listed} }}]"));
+            write(listed, text);
+            let mut cx = Cx::load(&folder, &|_| None);
+            let config = cx.decode::<ServiceConfig>();
+            let told = match cx.finish(config) {
+                Ok(loaded) => loaded.warnings.to_string(),
+                Err(problems) => problems.to_string(),
+            };
+            std::fs::remove_file(folder.join(listed)).expect("removed");
+            told
+        };
+        for text in ["- 127.0.0.1:1", "endpoints: [127.0.0.1:1]"] {
+            let told = told("listed.yaml", text);
+            assert!(told.contains("read as a part of the config"), "{told}");
+            assert!(told.contains("another ending, such as `.list`"), "{told}");
+        }
+        assert_eq!(told("app.list", "- 127.0.0.1:1"), "");
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct Choice {
     /// Indexes of the peers that get requests, in their order, with their weights. If nothing shifts a share, these are
     /// exactly the configured weights.
     pub(crate) candidates: Vec<(usize, u32)>,
+    /// What each would weigh without slow start.
+    pub(crate) full: Vec<u32>,
     /// Usable peers that get no share, best first: for a request that has tried all candidates, or finds them all full.
     pub(crate) fallback: Vec<usize>,
     /// Are there candidates that health calls unusable?
@@ -133,7 +135,9 @@ pub(crate) fn choose(peers: &[Peer], policy: &TierPolicy) -> Choice {
     }
     groups.retain(|g| g.share > 0 && !g.members.is_empty());
 
-    let candidates = weigh(peers, &groups, &ramp);
+    let weighed = weigh(peers, &groups, &ramp);
+    let full = weighed.iter().map(|w| w.full).collect();
+    let candidates: Vec<_> = weighed.iter().map(|w| (w.index, w.weight)).collect();
     let mut chosen = vec![false; peers.len()];
     candidates.iter().for_each(|(i, _)| chosen[*i] = true);
     let mut fallback: Vec<usize> = (0..peers.len())
@@ -146,6 +150,7 @@ pub(crate) fn choose(peers: &[Peer], policy: &TierPolicy) -> Choice {
     });
     Choice {
         candidates,
+        full,
         fallback,
         panic: groups.iter().any(|g| g.panic),
         warming: (0..peers.len()).any(|i| peers[i].can_serve() && ramp.is_ramping(&peers[i])),
@@ -180,57 +185,100 @@ impl Group {
     }
 }
 
-/// The largest weight that scaling gives. The lightest peer next to the heaviest (1 to 65,535), at the bottom of its ramp, is
-/// still 409 units, so rounding costs it about a thousandth; and sums and products with counters stay far inside 64 bits.
-const LARGEST: u128 = 1 << 28;
-
-/// Turns shares of groups into one weight for each member.
-fn weigh(peers: &[Peer], groups: &[Group], ramp: &Ramp) -> Vec<(usize, u32)> {
-    let mut exact: Vec<(usize, u128)> = Vec::new();
+/// Turns shares of groups into one weight for each member, and one that it would have without its ramp.
+///
+/// Scales are powers of two, and the best served members have exactly their configured weight in them: what does not change is
+/// the same number before and after, or a power of two apart. A ring of points needs that, or all points would move while
+/// one endpoint starts slowly.
+fn weigh(peers: &[Peer], groups: &[Group], ramp: &Ramp) -> Vec<Weighed> {
     if let [group] = groups {
         let factor = |i: &usize| group.worth(&peers[*i], ramp) / u64::from(peers[*i].weight);
         let first = group.members.first().map(factor);
         if group.members.iter().all(|i| Some(factor(i)) == first) {
-            let mut same: Vec<_> = group
-                .members
-                .iter()
-                .map(|i| (*i, peers[*i].weight))
-                .collect();
+            let weighed = |i: &usize| Weighed {
+                index: *i,
+                weight: peers[*i].weight,
+                full: peers[*i].weight,
+            };
+            let mut same: Vec<Weighed> = group.members.iter().map(weighed).collect();
             same.sort_unstable();
             return same;
         }
-        exact.extend(
-            group
-                .members
-                .iter()
-                .map(|i| (*i, group.worth(&peers[*i], ramp).into())),
-        );
-    } else {
-        for group in groups {
-            let worth = |i: &usize| u128::from(group.worth(&peers[*i], ramp));
-            let total: u128 = group.members.iter().map(worth).sum();
-            let share = u128::from(group.share) << 32;
-            exact.extend(group.members.iter().map(|i| (*i, share * worth(i) / total)));
-        }
     }
-    exact.sort_unstable();
-    let most = exact.iter().map(|(_, w)| *w).max().unwrap_or(1).max(1);
-    let scaled = |w: u128| match most > LARGEST {
-        true => (w * LARGEST + most / 2) / most,
-        false => w,
+    let rates: Vec<Rate> = groups.iter().map(|g| Rate::of(peers, g, ramp)).collect();
+    let Some(best) = rates.iter().copied().reduce(Rate::better) else {
+        return Vec::new();
     };
-    let weights: Vec<u32> = exact
-        .iter()
-        .map(|(_, w)| scaled(*w).max(1) as u32)
+    // In units of a factor and of a part, which together are a power of two.
+    let one = u128::from(ramp::FULL) * u128::from(ONE);
+    let mut exact: Vec<(usize, u128, u128)> = Vec::new();
+    for (group, rate) in groups.iter().zip(&rates) {
+        let part = rate.part_of(best);
+        exact.extend(group.members.iter().map(|i| {
+            let full = u128::from(peers[*i].weight) * u128::from(ramp::FULL);
+            let worth = u128::from(group.worth(&peers[*i], ramp));
+            (*i, worth * part, full * part)
+        }));
+    }
+    let most = exact.iter().map(|(_, _, full)| *full).max().unwrap_or(1);
+    let bits = (u128::from(LARGEST) * one / most.max(1)).max(1).ilog2();
+    let scaled = |exact: u128| (((exact << bits) + one / 2) / one).max(1) as u32;
+    let mut weighed: Vec<Weighed> = exact
+        .into_iter()
+        .map(|(index, worth, full)| Weighed {
+            index,
+            weight: scaled(worth),
+            full: scaled(full),
+        })
         .collect();
-    let divisor = weights.iter().fold(0, |a, b| gcd(a, *b)).max(1);
-    exact
-        .iter()
-        .zip(weights)
-        .map(|((i, _), w)| (*i, w / divisor))
-        .collect()
+    weighed.sort_unstable();
+    let zeros = weighed.iter().map(|w| (w.weight | w.full).trailing_zeros());
+    let zeros = zeros.min().unwrap_or(0);
+    for weighed in &mut weighed {
+        weighed.weight >>= zeros;
+        weighed.full >>= zeros;
+    }
+    weighed
 }
 
-fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
+/// What a member gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Weighed {
+    index: usize,
+    weight: u32,
+    full: u32,
+}
+
+/// The largest weight that scaling gives. The lightest peer next to the heaviest (1 to 65,535), at the bottom of its ramp, is
+/// still 409 units, so rounding costs it about a thousandth; and sums and products with counters stay far inside 64 bits.
+const LARGEST: u32 = 1 << 28;
+
+/// How much load a group has for what its members are worth.
+#[derive(Clone, Copy)]
+struct Rate {
+    share: u128,
+    worth: u128,
+}
+
+impl Rate {
+    fn of(peers: &[Peer], group: &Group, ramp: &Ramp) -> Self {
+        let worth = |i: &usize| u128::from(group.worth(&peers[*i], ramp));
+        Self {
+            share: group.share.into(),
+            worth: group.members.iter().map(worth).sum(),
+        }
+    }
+
+    fn better(self, other: Self) -> Self {
+        match self.share * other.worth >= other.share * self.worth {
+            true => self,
+            false => other,
+        }
+    }
+
+    /// How much it is of the best rate, in parts of [`ONE`].
+    fn part_of(self, best: Self) -> u128 {
+        let (share, worth) = (self.share * best.worth, self.worth * best.share);
+        share * u128::from(ONE) / worth.max(1)
+    }
 }

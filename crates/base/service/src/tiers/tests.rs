@@ -238,6 +238,41 @@ fn a_ramp_follows_the_formula() {
 }
 
 #[test]
+fn what_does_not_change_keeps_its_weight_but_for_powers_of_two() {
+    let policy = TierPolicy {
+        slow_start_ms: 30_000,
+        ..POLICY
+    };
+    let mut peers = some(4, 4, |_| {});
+    for weights in [[1, 1, 1, 1], [65_535, 3, 1, 10], [6, 10, 14, 2]] {
+        for (peer, weight) in peers.iter_mut().zip(weights) {
+            peer.weight = weight;
+        }
+        for age in (0..31_000).step_by(77) {
+            peers[3].ready_for_ms = age;
+            let choice = choose(&peers, &policy);
+            for ((at, weight), full) in choice.candidates.iter().zip(&choice.full) {
+                let unit = full / peers[*at].weight;
+                assert_eq!(*full, peers[*at].weight * unit, "{weights:?} {age}");
+                assert!(unit.is_power_of_two(), "{weights:?} {age}");
+                assert!(weight == full || *at == 3, "{weights:?} {age}");
+            }
+        }
+    }
+    // The zone that is preferred spills: its own keep their weights.
+    let mut peers = some(6, 10, |p| (p.preferred_zone, p.weight) = (true, 3));
+    peers.extend(some(10, 10, |_| {}));
+    let choice = choose(&peers, &policy);
+    assert_eq!(choice.candidates.len(), 16);
+    for (_, weight) in &choice.candidates[..6] {
+        assert!(
+            (*weight / 3).is_power_of_two() && weight % 3 == 0,
+            "{weight}"
+        );
+    }
+}
+
+#[test]
 fn a_start_of_everything_together_has_no_ramp() {
     let policy = TierPolicy {
         slow_start_ms: 30_000,

@@ -2,6 +2,8 @@
 
 use weir_config::{ByteSize, Cidr, Cx, Duration, Node, OrOff, Spanned, Within, choice, object};
 
+use super::byte_rate::ByteRate;
+
 object! {
     /// How a listener speaks HTTP.
     pub struct HttpConfig {
@@ -21,10 +23,14 @@ object! {
         pub first_byte_timeout: Duration = Duration::from_secs(10),
         /// How long a request may take from its first byte to the end of its head.
         pub head_timeout: Duration = Duration::from_secs(10),
-        /// How long the body of a request may make no progress.
+        /// How long a client may send nothing of a request's body.
         pub body_timeout: Duration = Duration::from_secs(30),
         /// How long a client may take none of an answer that waits for it.
         pub send_timeout: Duration = Duration::from_secs(30),
+        /// How fast a client must send a body and take an answer, in the long run: each byte gives it back as much of
+        /// `body_timeout` or `send_timeout` as it may take at this rate; `off` if any byte is enough. Time in which Weir
+        /// waits for the endpoint does not count, nor do tunnels.
+        pub min_rate: OrOff<ByteRate> = OrOff::On(ByteRate::per_second(500)),
         /// How long an answer may make no progress once the client has ended its own direction. Most clients that do so
         /// have gone; some still wait for the answer.
         pub half_close_timeout: Duration = Duration::from_secs(5),
@@ -57,6 +63,7 @@ impl Default for HttpConfig {
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(30),
+            min_rate: OrOff::On(ByteRate::per_second(500)),
             half_close_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(75),
             tunnel_timeout: Duration::from_secs(3600),

@@ -1,21 +1,41 @@
 //! What the user says about HTTP: how a listener speaks it, and where a route leads.
 
 mod action;
+mod byte_rate;
+mod cors;
 mod field;
 mod files;
+mod forward_auth;
 mod listener;
+mod policy;
 mod priority;
 mod retry;
 mod route;
+mod security_headers;
 mod split;
+mod transform;
 
 pub use self::{
     action::{RedirectConfig, RespondConfig},
+    cors::CorsConfig,
     files::FilesConfig,
+    forward_auth::{AskMethod, ForwardAuthConfig},
     listener::{ForwardedConfig, ForwardedFields, HttpConfig},
+    policy::{AuthConfig, DefaultsConfig, PolicyConfig},
     priority::{DeadlineConfig, PriorityConfig, PriorityLevel},
     retry::{HedgeAfter, RetriesConfig, RetryOn, TimeoutConfig},
     route::{Action, RouteConfig},
+    security_headers::SecurityHeadersConfig,
     split::{MirrorConfig, SplitConfig},
+    transform::TransformConfig,
 };
-pub(crate) use self::{files::Precompressed, split::thousandths};
+pub(crate) use self::{
+    byte_rate::ByteRate,
+    cors::{OriginConfig, PortConfig, Token, origin_regex},
+    field::FieldValue,
+    files::Precompressed,
+    policy::NONE,
+    security_headers::HstsConfig,
+    split::thousandths,
+    transform::{ChangedField, FieldChanges},
+};

@@ -1,6 +1,6 @@
 //! How long a service may take, and when a request is tried again.
 
-use weir_config::{ByteSize, Duration, OrOff, Percent, Text, Within, object};
+use weir_config::{ByteSize, Cx, Duration, Node, OrOff, Percent, Text, Within, object};
 
 object! {
     /// How long a service may take. In short form, for the whole exchange.
@@ -55,6 +55,29 @@ object! {
         pub hedge_after: OrOff<HedgeAfter> = OrOff::Off,
     }
     short attempts;
+    check RetriesConfig::check;
+}
+
+impl RetriesConfig {
+    fn check(&self, node: &Node, cx: &mut Cx) {
+        if self.attempts.get() == 0 {
+            return;
+        }
+        if self.on.is_empty() {
+            cx.warning(node.span, "no failure leads to a retry")
+                .key("on")
+                .help("name some failures, or write `retries: 0`");
+        } else if self.max_backoff < self.backoff {
+            cx.warning(
+                node.span,
+                format!(
+                    "a pause of `backoff`, {}, is longer than `max_backoff` allows: none is longer than {}",
+                    self.backoff, self.max_backoff
+                ),
+            )
+            .key("max_backoff");
+        }
+    }
 }
 
 impl Default for RetriesConfig {
@@ -155,3 +178,27 @@ impl Text for HedgeAfter {
 }
 
 weir_config::text!(HedgeAfter);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_nothing_is_warned_about() {
+        for (text, warning) in [
+            ("{ on: [] }", "no failure leads to a retry"),
+            ("{ attempts: 0, on: [] }", ""),
+            ("{ backoff: 1s }", "longer than `max_backoff` allows"),
+            ("{ max_backoff: 10ms }", "none is longer than 10ms"),
+            ("{ attempts: 0, max_backoff: 10ms }", ""),
+            ("{ backoff: 1s, max_backoff: 1s }", ""),
+            ("3", ""),
+        ] {
+            let mut cx = Cx::from_text("weir.yaml", text, &|_| None);
+            let config = cx.decode::<RetriesConfig>();
+            let told = cx.finish(config).expect("good").warnings.to_string();
+            assert_eq!(told.is_empty(), warning.is_empty(), "{text}: {told}");
+            assert!(told.contains(warning), "{text}: {told}");
+        }
+    }
+}

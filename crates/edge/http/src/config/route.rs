@@ -2,11 +2,15 @@
 
 use weir_config::{ByteSize, Cx, Map, Name, Node, OneOrMany, OrOff, Spanned, object, one_of};
 
+use weir_auth::RequireConfig;
+use weir_firewall::FirewallPolicyConfig;
+use weir_limit::RateLimitConfig;
 use weir_service::StickyConfig;
 
 use super::{
-    DeadlineConfig, FilesConfig, MirrorConfig, PriorityConfig, RedirectConfig, RespondConfig,
-    RetriesConfig, SplitConfig, TimeoutConfig,
+    AuthConfig, CorsConfig, DeadlineConfig, FilesConfig, ForwardAuthConfig, MirrorConfig,
+    PriorityConfig, RedirectConfig, RespondConfig, RetriesConfig, SecurityHeadersConfig,
+    SplitConfig, TimeoutConfig, TransformConfig,
 };
 
 object! {
@@ -40,6 +44,25 @@ object! {
         pub mirror: Option<Spanned<MirrorConfig>>,
         /// Who goes first when the service is overloaded; by default `normal`.
         pub priority: Option<PriorityConfig>,
+        /// Policies that hold here beside the defaults; a list that begins with `none` takes the defaults away.
+        pub policies: Option<OneOrMany<Spanned<Name>>>,
+        /// Ways to know who is asking, any one of which is enough: names of policies, or methods; with `anonymous`, those
+        /// who say nothing may pass. In place of the methods of the policies.
+        pub auth: Option<AuthConfig>,
+        /// What those who are known must have, beside what policies say.
+        pub require: Option<RequireConfig>,
+        /// How many requests may pass, beside what policies say.
+        pub rate_limit: Option<Spanned<RateLimitConfig>>,
+        /// Which clients may send which requests, beside what policies say.
+        pub firewall: Option<Spanned<FirewallPolicyConfig>>,
+        /// A service that is asked about each request.
+        pub forward_auth: Option<Spanned<ForwardAuthConfig>>,
+        /// Which pages of other origins may use this route.
+        pub cors: Option<Spanned<CorsConfig>>,
+        /// Header fields that make browsers careful.
+        pub security_headers: Option<Spanned<SecurityHeadersConfig>>,
+        /// What is changed about header fields on the way, after what policies change.
+        pub transform: Option<Spanned<TransformConfig>>,
         /// The header field that says how long the client still waits; in short form, its name. By default none is
         /// looked at.
         pub deadline: Option<DeadlineConfig>,
@@ -68,18 +91,22 @@ one_of! {
 }
 
 impl RouteConfig {
-    /// The services that requests go to, and that copies of them go to.
+    /// The services that requests go to, that copies of them go to, and that are asked about them.
     pub fn services(&self) -> impl Iterator<Item = &Spanned<Name>> {
+        let copies = self.mirror.iter().map(|mirror| &mirror.service);
+        let asked = self.forward_auth.iter().map(|asked| &asked.value.service);
+        self.targets().chain(copies).chain(asked)
+    }
+
+    /// The services that requests go to.
+    fn targets(&self) -> impl Iterator<Item = &Spanned<Name>> {
         let (one, some) = match &self.action {
             Action::Service(name) => (Some(name), None),
             Action::Split(split) => (None, Some(split)),
             _ => (None, None),
         };
         let some = some.into_iter().flat_map(SplitConfig::shares);
-        let copies = self.mirror.iter().map(|mirror| &mirror.service);
-        one.into_iter()
-            .chain(some.map(|(name, _)| name))
-            .chain(copies)
+        one.into_iter().chain(some.map(|(name, _)| name))
     }
 
     fn check(&self, node: &Node, cx: &mut Cx) {
@@ -97,6 +124,9 @@ impl RouteConfig {
             }
         }
         if matches!(self.action, Action::Service(_) | Action::Split(_)) {
+            if let Some(mirror) = &self.mirror {
+                mirror.check_against(self.targets(), cx);
+            }
             return;
         }
         let about_services = [

@@ -143,6 +143,22 @@ object! {
 impl MirrorConfig {
     const LARGEST_BODY: ByteSize = ByteSize::mib(16);
 
+    /// Warns if the copies go where the requests go.
+    pub(super) fn check_against<'a>(
+        &self,
+        mut services: impl Iterator<Item = &'a Spanned<Name>>,
+        cx: &mut Cx,
+    ) {
+        if let Some(same) = services.find(|name| name.value == self.service.value) {
+            cx.warning(
+                self.service.span,
+                format!("`{same}` gets the copies beside the requests: everything twice"),
+            )
+            .also(same.span, "here it gets the requests")
+            .help("name another service, or leave `mirror` out");
+        }
+    }
+
     fn check(&self, _: &Node, cx: &mut Cx) {
         if self.max_body.value > Self::LARGEST_BODY {
             cx.error(

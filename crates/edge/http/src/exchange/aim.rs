@@ -7,6 +7,7 @@ use super::state::Exchange;
 use crate::{
     config::PriorityLevel,
     cookie,
+    guard::client_ip,
     local::{Local, LocalPlan},
     plan::{RoutePlan, Split},
     proxy::{NEVER, mirror},
@@ -83,12 +84,7 @@ fn hashed(on: &HashOn, client: &Client, exchange: &Exchange) -> Option<u64> {
             .next()
             .map(hash_bytes),
         HashOn::Path => Some(hash_bytes(exchange.path())),
-        HashOn::Ip => {
-            let forwarding = &client.options().forwarding;
-            let peer = client.peer.ip();
-            let ip = forwarding.client(peer, client.trusted, &exchange.request);
-            Some(hash_ip(ip))
-        }
+        HashOn::Ip => Some(hash_ip(client_ip(client, exchange))),
     }
 }
 
@@ -124,8 +120,9 @@ impl<'a> Stays<'a> {
         self.lane.is_none() && self.endpoint.is_none()
     }
 
-    /// Writes the cookies that the client does not have yet.
+    /// Writes the cookies that the client does not have yet, and what keeps them from others.
     pub(super) fn write(self, out: &mut Vec<u8>, plan: &LocalPlan, exchange: &Exchange) {
+        let before = out.len();
         if let (Some(sticky), Some(service), true) =
             (self.lane, exchange.service, exchange.lane_drawn)
         {
@@ -135,6 +132,9 @@ impl<'a> Stays<'a> {
             && exchange.preferred != Some(endpoint.key())
         {
             sticky.write_endpoint(out, endpoint.key());
+        }
+        if out.len() > before {
+            Sticky::write_private(out);
         }
     }
 }

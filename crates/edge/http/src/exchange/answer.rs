@@ -3,11 +3,14 @@
 //! Errors carry a problem document (RFC 9457). It says what the client can act on;
 //! why an endpoint failed is for the log, which the request id leads to.
 
+use std::rc::Rc;
+
 use weir_telemetry::Reason;
 
 use super::{forward, state::Exchange};
 use crate::{
     codec::{Method, Version, encode},
+    guard,
     local::Local,
     server::Client,
 };
@@ -91,7 +94,9 @@ pub(crate) fn answer(
     body.extend_from_slice(b"}\n");
 
     let version = client.version;
+    let plan = Rc::clone(client.plan());
     let stage = client.wire.stage();
+    let start = stage.len();
     status_line(stage, answer.status);
     encode::field(stage, b"Content-Type", b"application/problem+json");
     encode::field(stage, b"Cache-Control", b"no-store");
@@ -102,6 +107,7 @@ pub(crate) fn answer(
         let seconds = u64::from(exchange.retry_after.max(1));
         encode::number_field(stage, b"Retry-After", seconds);
     }
+    guard::amend_own_answer(stage, start, &plan, exchange);
     finish_head(local, stage, version, body.len() as u64, keep);
     if !head_only {
         stage.extend_from_slice(&body);

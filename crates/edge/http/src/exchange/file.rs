@@ -1,6 +1,6 @@
 //! Answering with a file.
 
-use std::{borrow::Cow, future::poll_fn, io, task::Poll};
+use std::{borrow::Cow, future::poll_fn, io, rc::Rc, task::Poll};
 
 use weir_net::now;
 use weir_telemetry::Reason;
@@ -14,9 +14,11 @@ use super::{
 use crate::{
     codec::{FieldId, Fields, Method, encode},
     files::{FilesAnswer, FilesBody, FilesMethod, FilesPlan, FilesRequest, Piece},
+    guard,
     local::Local,
     plan::ListenerPlan,
     server::Client,
+    wire::Pace,
 };
 
 /// Serves a request from a files route. `below` is the path parameter that holds the path below the root.
@@ -39,9 +41,12 @@ pub(super) async fn run(
     exchange.reason = found.reason;
     let keep = reply::may_keep(local, client, exchange, listener);
     let version = client.version;
+    let routes = Rc::clone(client.plan());
     let stage = client.wire.stage();
+    let start = stage.len();
     answer::status_line(stage, found.status);
     found.fields(|name, value| encode::field(stage, name.as_bytes(), value));
+    guard::amend_own_answer(stage, start, &routes, exchange);
     match found.content_length {
         Some(length) => answer::finish_head(local, stage, version, length, keep),
         None if found.status == 304 => {
@@ -61,8 +66,8 @@ pub(super) async fn run(
             exchange.reason = Some(Reason::FileFailed);
             Next::Abort
         }
-        Err(Broken::Client) => {
-            exchange.reason = Some(Reason::ClientGone);
+        Err(Broken::Client(reason)) => {
+            exchange.reason = Some(reason);
             Next::Abort
         }
     }
@@ -129,7 +134,13 @@ fn only(fields: &Fields, id: FieldId) -> Option<&[u8]> {
 /// Why a file did not go out whole.
 enum Broken {
     File,
-    Client,
+    Client(Reason),
+}
+
+impl Broken {
+    fn to_client(error: &io::Error) -> Self {
+        Self::Client(reply::why_unsent(error))
+    }
 }
 
 /// Sends what is staged, and the file: a small one with its head in one write, a large one inside the kernel.
@@ -144,6 +155,7 @@ async fn send(
             .await
             .map_err(|_| Broken::File)?;
     }
+    let mut pace = Pace::default();
     loop {
         match body.piece() {
             Piece::End => break,
@@ -153,30 +165,30 @@ async fn send(
                 body.advance(n);
             }
             Piece::File { offset, len } => {
-                reply::flush(client, listener)
+                reply::flush_at(client, listener, &mut pace)
                     .await
-                    .map_err(|_| Broken::Client)?;
+                    .map_err(|error| Broken::to_client(&error))?;
                 body.ensure_resident(offset, len)
                     .await
                     .map_err(|_| Broken::File)?;
-                let n = send_chunk(client, listener, body, offset, len).await?;
+                let n = send_chunk(client, listener, &mut pace, body, (offset, len)).await?;
                 body.advance(n);
             }
         }
     }
-    reply::flush(client, listener)
+    reply::flush_at(client, listener, &mut pace)
         .await
-        .map_err(|_| Broken::Client)
+        .map_err(|error| Broken::to_client(&error))
 }
 
 async fn send_chunk(
     client: &mut Client,
     listener: &ListenerPlan,
+    pace: &mut Pace,
     body: &FilesBody,
-    offset: u64,
-    len: usize,
+    (offset, len): (u64, usize),
 ) -> Result<usize, Broken> {
-    let mut waiting = false;
+    let mut waited = false;
     poll_fn(|cx| {
         match client
             .wire
@@ -187,23 +199,19 @@ async fn send_chunk(
             Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::File)),
             Poll::Ready(Ok(n)) => {
                 client.wire.sent += n as u64;
+                if waited {
+                    pace.rest(now());
+                }
                 return Poll::Ready(Ok(n));
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 cx.waker().wake_by_ref();
             }
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Client)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::to_client(&error))),
             Poll::Pending => {}
         }
-        let time = now();
-        if !waiting {
-            waiting = true;
-            client.timer.set(time.saturating_add(listener.send_timeout));
-        }
-        client
-            .timer
-            .poll_expired(cx, time)
-            .map(|()| Err(Broken::Client))
+        waited = true;
+        reply::poll_slow(cx, client, listener, pace).map(|error| Err(Broken::to_client(&error)))
     })
     .await
 }

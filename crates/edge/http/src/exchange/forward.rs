@@ -9,8 +9,9 @@ use super::{
     state::Exchange,
 };
 use crate::{
-    codec::{BodyLength, FieldId, Fields, Method, RequestHead, ResponseHead, Version, encode},
+    codec::{BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, encode},
     cookie,
+    guard::{self, RequestEdit, client_ip, hides_parameters},
     local::{Local, LocalPlan},
     plan::{AddressText, ListenerPlan},
     server::Client,
@@ -118,9 +119,9 @@ fn head_of(
 ) {
     let plan = client.plan();
     let new_trace = exchange.trace.as_ref().filter(|_| exchange.trace_made);
-    let field = exchange
-        .route
-        .and_then(|route| plan.route(route).deadline.as_ref());
+    let route = exchange.route.map(|route| plan.route(route));
+    // In case a value is filled with it.
+    let address = AddressText::new(client_ip(client, exchange));
     let outgoing = Outgoing {
         request: &exchange.request,
         address: &client.address,
@@ -129,14 +130,17 @@ fn head_of(
         traced: exchange.trace.is_some() && !exchange.trace_made,
         new_trace: new_trace.map(|trace| &trace.as_bytes()[..]),
         stays: Stays::in_exchange(plan, exchange),
-        deadline: field.map(|field| {
-            let left = match copy {
-                // Nobody waits for a copy.
-                Some(_) => None,
-                None => aim::millis_left(exchange.deadline, now()),
-            };
-            (&*field.name, left)
-        }),
+        deadline: route
+            .and_then(|route| route.deadline.as_ref())
+            .map(|field| {
+                let left = match copy {
+                    // Nobody waits for a copy.
+                    Some(_) => None,
+                    None => aim::millis_left(exchange.deadline, now()),
+                };
+                (&*field.name, left)
+            }),
+        edit: guard::request_edit(plan, exchange, &address),
         copy,
     };
     write_request_head(out, &outgoing, listener, target);
@@ -159,6 +163,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) stays: Stays<'a>,
     /// The field in which deadlines travel, and the milliseconds that are left, if there is a deadline.
     pub(crate) deadline: Option<(&'a [u8], Option<u64>)>,
+    /// What policies change.
+    pub(crate) edit: RequestEdit<'a>,
     /// The length of the body, if this is a copy.
     pub(crate) copy: Option<usize>,
 }
@@ -173,6 +179,7 @@ pub(crate) fn write_request_head(
     let request = outgoing.request;
     out.extend_from_slice(request.method_bytes());
     out.push(b' ');
+    let start = out.len();
     match target {
         Target::AsReceived { path, query } => {
             out.extend_from_slice(path);
@@ -183,8 +190,15 @@ pub(crate) fn write_request_head(
         }
         Target::Rewritten(target) => out.extend_from_slice(target),
     }
+    let edit = &outgoing.edit;
+    if hides_parameters(edit.hidden) {
+        let target = out.split_off(start);
+        guard::write_target(out, &target, edit.hidden);
+    }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    encode::field(out, b"Host", request.authority());
+    if !edit.write_host(out) {
+        encode::field(out, b"Host", request.authority());
+    }
 
     let mut drop = listener.forwarding.replaced;
     let expects = request.expects_continue() && request.version() == Version::H11;
@@ -195,7 +209,8 @@ pub(crate) fn write_request_head(
         // The whole body is there, so it is sent with its length; trailers are not kept.
         drop = drop.with(FieldId::ContentLength).with(FieldId::Trailer);
     }
-    if !outgoing.stays.is_empty() {
+    let keeps_cookies = outgoing.stays.is_empty() && !edit.hides_cookies();
+    if !keeps_cookies {
         drop = drop.with(FieldId::Cookie);
     }
     if !outgoing.traced {
@@ -216,11 +231,15 @@ pub(crate) fn write_request_head(
     };
     fields.write_forwarded(out, |field| {
         let id = field.id();
-        !(drop.has(id) || id == FieldId::Other && own(fields.name(field)))
+        let name = fields.name(field);
+        !(drop.has(id) || id == FieldId::Other && own(name) || edit.drops(fields, field))
     });
-    if !outgoing.stays.is_empty() {
-        write_other_cookies(out, fields, outgoing.stays);
+    if !keeps_cookies && !edit.drops_cookies() {
+        cookie::write_without(out, fields, |name| {
+            outgoing.stays.each().any(|sticky| sticky.name() == name) || edit.hides_cookie(name)
+        });
     }
+    edit.write(out);
     if let Some((name, Some(left))) = outgoing.deadline {
         encode::number_field(out, name, left);
     }
@@ -259,15 +278,6 @@ pub(crate) fn write_request_head(
         out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes the cookies that are not between the client and Weir.
-fn write_other_cookies(out: &mut Vec<u8>, fields: &Fields, stays: Stays<'_>) {
-    let mut names: [&[u8]; 2] = [b"", b""];
-    for (name, sticky) in names.iter_mut().zip(stays.each()) {
-        *name = sticky.name();
-    }
-    cookie::write_without(out, fields, &names);
 }
 
 /// What the request line says.
@@ -324,6 +334,7 @@ pub(crate) fn response_head(
 fn write_answer_fields(out: &mut Vec<u8>, plan: &LocalPlan, exchange: &Exchange, no_length: bool) {
     let stays = Stays::in_exchange(plan, exchange);
     let fields = exchange.response.fields();
+    let policies = guard::AnswerEdit::of(plan, exchange);
     fields.write_forwarded(out, |field| {
         let id = field.id();
         let length = no_length && id == FieldId::ContentLength;
@@ -331,9 +342,10 @@ fn write_answer_fields(out: &mut Vec<u8>, plan: &LocalPlan, exchange: &Exchange,
             && stays
                 .each()
                 .any(|sticky| sticky.is_set_by(fields.value(field)));
-        !(length || kept)
+        !(length || kept || policies.drops(id, fields.name(field)))
     });
     stays.write(out, plan, exchange);
+    policies.write(out, fields);
 }
 
 /// Writes an interim answer (1xx other than 101).

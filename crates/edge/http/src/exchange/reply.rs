@@ -1,6 +1,11 @@
 //! Writing what Weir answers itself.
 
-use std::{future::poll_fn, io, task::Poll};
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 use weir_net::now;
 use weir_telemetry::Reason;
@@ -12,11 +17,12 @@ use super::{
 };
 use crate::{
     codec::{Method, encode},
+    guard,
     local::Local,
     plan::{FixedResponse, ListenerPlan},
     route::Template,
     server::Client,
-    wire::{Data, Sink, Source},
+    wire::{Data, Pace, Sink, Source},
 };
 
 /// A request body up to this size is read and dropped, so that the connection can go on.
@@ -77,9 +83,12 @@ pub(crate) async fn redirect(
         return error(local, client, exchange, listener, refusal, None).await;
     }
     let version = client.version;
+    let plan = Rc::clone(client.plan());
     let stage = client.wire.stage();
+    let start = stage.len();
     answer::status_line(stage, status);
     encode::field(stage, b"Location", &target);
+    guard::amend_own_answer(stage, start, &plan, exchange);
     answer::finish_head(local, stage, version, 0, keep);
     exchange.target = target;
     send(local, client, exchange, listener, keep).await
@@ -97,9 +106,12 @@ pub(crate) async fn fixed(
     exchange.status = fixed.status;
     let version = client.version;
     let head_only = exchange.request.method() == Method::Head;
+    let plan = Rc::clone(client.plan());
     let stage = client.wire.stage();
+    let start = stage.len();
     answer::status_line(stage, fixed.status);
     stage.extend_from_slice(&fixed.fields);
+    guard::amend_own_answer(stage, start, &plan, exchange);
     if matches!(fixed.status, 204 | 304) {
         answer::finish_head_without_length(local, stage, version, keep);
     } else {
@@ -137,8 +149,8 @@ pub(crate) async fn send(
     listener: &ListenerPlan,
     keep: bool,
 ) -> Next {
-    if flush(client, listener).await.is_err() {
-        exchange.reason.get_or_insert(Reason::ClientGone);
+    if let Err(error) = flush(client, listener).await {
+        exchange.reason.get_or_insert(why_unsent(&error));
         return Next::Abort;
     }
     after(local, client, listener, keep).await
@@ -182,22 +194,51 @@ pub(crate) async fn after(
 
 /// Writes what is staged, within the time that a slow reader is given.
 pub(crate) async fn flush(client: &mut Client, listener: &ListenerPlan) -> io::Result<()> {
-    let mut sent = client.wire.sent;
-    let mut first = true;
+    flush_at(client, listener, &mut Pace::default()).await
+}
+
+/// As [`flush`], for a client that took some of the answer before.
+pub(super) async fn flush_at(
+    client: &mut Client,
+    listener: &ListenerPlan,
+    pace: &mut Pace,
+) -> io::Result<()> {
+    let mut waited = false;
     poll_fn(|cx| {
         if let Poll::Ready(done) = client.wire.poll_flush(cx) {
+            if waited {
+                pace.rest(now());
+            }
             return Poll::Ready(done);
         }
-        let time = now();
-        if first || client.wire.sent != sent {
-            first = false;
-            sent = client.wire.sent;
-            client.timer.set(time + listener.send_timeout);
-        }
-        client
-            .timer
-            .poll_expired(cx, time)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+        waited = true;
+        poll_slow(cx, client, listener, pace).map(Err)
     })
     .await
+}
+
+/// The client takes nothing now. Ready when it has taken too little for too long.
+pub(super) fn poll_slow(
+    cx: &mut Context<'_>,
+    client: &Client,
+    listener: &ListenerPlan,
+    pace: &mut Pace,
+) -> Poll<io::Error> {
+    let time = now();
+    let grant = listener.grant(listener.send_timeout);
+    client
+        .timer
+        .set_yielding(time, pace.wait(time, client.wire.sent, grant));
+    client
+        .timer
+        .poll_expired(cx, time)
+        .map(|()| io::ErrorKind::TimedOut.into())
+}
+
+/// Why an answer did not go out.
+pub(super) fn why_unsent(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Reason::SendTimeout,
+        _ => Reason::ClientGone,
+    }
 }

@@ -7,6 +7,7 @@ use weir_telemetry::Reason;
 use super::{aim, answer::Answer, file, forward, reply, state::Exchange};
 use crate::{
     codec::{BodyLength, FieldId, Method, TargetForm},
+    guard::{self, Checked, Finished},
     local::{Local, LocalPlan},
     plan::{Action, ListenerPlan, RoutePlan},
     proxy::{self, Destination},
@@ -44,7 +45,25 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     {
         return reply::options(local, client, exchange, listener).await;
     }
-    let route = match find(&plan, client, exchange) {
+    if let Some(refusal) = guard::admit(local, client, exchange, listener) {
+        return reply::error(local, client, exchange, listener, refusal, None).await;
+    }
+    if plan.shared.logins.owns(exchange.request.path()) {
+        let answer = Box::pin(guard::login(local, client, exchange)).await;
+        return reply::error(local, client, exchange, listener, answer, None).await;
+    }
+    // A preflight is a question about another request, so the route of that one answers it.
+    let asked = match guard::cors::asked_method(&exchange.request) {
+        None => None,
+        Some(_) => find(&plan, client, exchange, Wanted::Preflight)
+            .ok()
+            .filter(|route| plan.route(*route).cors().is_some()),
+    };
+    let found = match asked {
+        Some(route) => Ok(route),
+        None => find(&plan, client, exchange, Wanted::Own),
+    };
+    let route = match found {
         Ok(route) => route,
         Err(Missed::BadPath) => {
             let refusal = exchange.bad_path();
@@ -62,6 +81,36 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     exchange.route = Some(route);
     let route: &RoutePlan = plan.route(route);
 
+    if let Some(guard) = &route.guard {
+        if let (Some(cors), Some(_)) = (route.cors(), asked) {
+            return guard::cors::preflight(local, client, exchange, listener, cors).await;
+        }
+        match guard::check(local, client, exchange, route, guard) {
+            Checked::Pass => {}
+            Checked::Refuse(refusal) => {
+                return reply::error(local, client, exchange, listener, refusal, None).await;
+            }
+            Checked::Later(later) => {
+                // Cold, and large: it is not to make every exchange larger.
+                let finished =
+                    Box::pin(guard::finish(local, client, exchange, route, guard, later)).await;
+                match finished {
+                    Finished::Pass => {}
+                    Finished::Refuse(refusal) => {
+                        return reply::error(local, client, exchange, listener, refusal, None)
+                            .await;
+                    }
+                    Finished::Refused(refused) => {
+                        return guard::refuse(local, client, exchange, listener, refused).await;
+                    }
+                    Finished::Gone => {
+                        exchange.reason = Some(Reason::ClientGone);
+                        return Next::Abort;
+                    }
+                }
+            }
+        }
+    }
     if let BodyLength::Length(length) = exchange.request.body()
         && length > route.max_body.on(listener)
     {
@@ -145,6 +194,15 @@ fn admit(exchange: &Exchange) -> Option<Answer> {
     }
 }
 
+/// The route of which request is looked for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// Of this one.
+    Own,
+    /// Of the one that this one asks about.
+    Preflight,
+}
+
 enum Missed {
     BadPath,
     NoRoute,
@@ -152,7 +210,12 @@ enum Missed {
 }
 
 /// Normalises the path and finds the route.
-fn find(plan: &LocalPlan, client: &Client, exchange: &mut Exchange) -> Result<u32, Missed> {
+fn find(
+    plan: &LocalPlan,
+    client: &Client,
+    exchange: &mut Exchange,
+    wanted: Wanted,
+) -> Result<u32, Missed> {
     let raw = exchange.request.path();
     exchange.path.clear();
     match route::normalize(raw, &mut exchange.path) {
@@ -169,7 +232,10 @@ fn find(plan: &LocalPlan, client: &Client, exchange: &mut Exchange) -> Result<u3
             raw
         },
         query: exchange.request.query(),
-        method: exchange.request.method_bytes(),
+        method: match wanted {
+            Wanted::Own => exchange.request.method_bytes(),
+            Wanted::Preflight => guard::cors::asked_method(&exchange.request).unwrap_or_default(),
+        },
     };
     match plan
         .shared

@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use weir_auth::Identity;
+use weir_limit::Held;
 use weir_net::Micros;
 use weir_service::{Endpoint, Priority};
 use weir_telemetry::{Reason, TraceParent};
@@ -9,6 +11,7 @@ use weir_telemetry::{Reason, TraceParent};
 use super::answer::Answer;
 use crate::{
     codec::{RequestHead, ResponseHead},
+    guard::Said,
     proxy::NEVER,
     route::{Captures, Values},
     wire::Replay,
@@ -71,6 +74,16 @@ pub(crate) struct Exchange {
     pub(crate) detail: &'static str,
     /// The policy that refused, or would have in a dry run.
     pub(crate) policy: Option<Arc<str>>,
+    /// Who is asking, if that is known.
+    pub(crate) identity: Option<Arc<Identity>>,
+    /// The client came by https, as far as is known.
+    pub(crate) https: bool,
+    /// Places under limits on requests at the same time.
+    pub(crate) held: Vec<Held>,
+    /// What rate limits said of it.
+    pub(crate) said: Vec<Said>,
+    /// Field lines that the endpoint gets beside those of the client.
+    pub(crate) request_lines: Vec<u8>,
     /// Field lines that policies add to the answer, whoever gives it.
     pub(crate) answer_lines: Vec<u8>,
     /// The client's address as far as trusted proxies tell it; `None` until somebody asked.
@@ -124,6 +137,11 @@ impl Exchange {
             reason: None,
             rule: "",
             policy: None,
+            identity: None,
+            https: false,
+            held: Vec::new(),
+            said: Vec::new(),
+            request_lines: Vec::new(),
             answer_lines: Vec::new(),
             client_ip: None,
             detail: "",
@@ -161,6 +179,11 @@ impl Exchange {
         self.reason = None;
         self.rule = "";
         self.policy = None;
+        self.identity = None;
+        self.https = false;
+        self.held.clear();
+        self.said.clear();
+        self.request_lines.clear();
         self.answer_lines.clear();
         self.client_ip = None;
         self.detail = "";

@@ -3,6 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use weir_config::{Cx, OrOff, Span, Spanned};
+use weir_firewall::FirewallPolicyConfig;
+use weir_net::{ProxyProtocol, ProxyProtocolConfig};
 use weir_service::{IdleLimits, KeepaliveConfig, Service, StickyConfig};
 use weir_telemetry::Registry;
 
@@ -15,6 +17,7 @@ use crate::{
     codec::encode,
     config::{self, FilesConfig, HttpConfig, Precompressed, RespondConfig, RouteConfig},
     files::{Encoding, FilesPlan, FilesSpec},
+    guard::{self, FirewallStep, GlobalFirewall, GuardInput},
     proxy::NEVER,
     route::{self, Field, Limits, RouteProblem, RouteTable, Rule, Template, TemplateKind},
     sticky::Sticky,
@@ -29,6 +32,8 @@ pub struct Input<'a> {
     pub routes: &'a [Spanned<RouteConfig>],
     /// Services by name.
     pub services: Vec<ServiceInput<'a>>,
+    /// What policies are compiled from.
+    pub guard: GuardInput<'a>,
 }
 
 /// A listener that speaks HTTP.
@@ -40,6 +45,10 @@ pub struct ListenerInput<'a> {
     pub key: Arc<str>,
     /// How it speaks.
     pub http: &'a HttpConfig,
+    /// Which proxies tell who their clients are, before anything else.
+    pub proxy: Option<&'a ProxyProtocolConfig>,
+    /// Who may come in there.
+    pub firewall: Option<&'a FirewallPolicyConfig>,
 }
 
 /// A service and how connections to it are kept.
@@ -58,7 +67,7 @@ type RouteInput = Spanned<RouteConfig>;
 impl Plan {
     /// Compiles a plan. Every problem goes to `cx`; `None` if there was any.
     #[must_use]
-    pub fn compile(input: &Input<'_>, registry: &Registry, cx: &mut Cx) -> Option<Self> {
+    pub fn compile(input: &mut Input<'_>, registry: &Registry, cx: &mut Cx) -> Option<Self> {
         let listener_names: HashMap<&str, u16> = (0..)
             .zip(&input.listeners)
             .map(|(index, listener)| (listener.name, index))
@@ -84,18 +93,41 @@ impl Plan {
         });
 
         let mut names = Names::default();
+        let mut guards = guard::Compiler::new(&mut input.guard, registry, &services, input.routes);
         let routes: Vec<Option<RoutePlan>> = input
             .routes
             .iter()
-            .map(|route| compile_route(route, &services, registry, &mut names, cx))
+            .map(|route| compile_route(route, &services, registry, &mut names, &mut guards, cx))
             .collect();
-        let listeners = input
+        let firewalls: Vec<Option<Arc<FirewallStep>>> = input
             .listeners
             .iter()
             .map(|listener| {
+                let name = Arc::from(listener.name);
+                let config = listener.firewall?;
+                Some(guards.firewall(&name, config, cx))
+            })
+            .collect();
+        let logins = guards.logins();
+        let identity_names = guards.identity_names;
+        let global = input
+            .guard
+            .firewalls
+            .global(input.guard.firewall, input.guard.geo, cx);
+        let firewall = (!global.is_open()).then(|| GlobalFirewall {
+            firewall: global,
+            metrics: registry.policy("firewall", guard::GLOBAL),
+        });
+        let listeners = input
+            .listeners
+            .iter()
+            .zip(firewalls)
+            .map(|(listener, firewall)| {
                 ListenerPlan::compile(
                     listener.name,
                     listener.http,
+                    firewall,
+                    listener.proxy.map(ProxyProtocol::new),
                     registry.listener(listener.name),
                 )
             })
@@ -123,6 +155,10 @@ impl Plan {
             routes: routes.into_iter().collect::<Option<_>>()?,
             listeners,
             services,
+            logins,
+            identity_names,
+            firewall,
+            geo: input.guard.geo.clone(),
             unrouted: registry.route(Registry::UNROUTED),
             listener_keys: (0..)
                 .zip(&input.listeners)
@@ -208,6 +244,7 @@ fn compile_route(
     services: &HashMap<&str, u32>,
     registry: &Registry,
     names: &mut Names,
+    guards: &mut guard::Compiler<'_, '_>,
     cx: &mut Cx,
 ) -> Option<RoutePlan> {
     let path = route.path.as_ref().map(|path| path.value.as_str());
@@ -253,7 +290,16 @@ fn compile_route(
         None => None,
     };
     let name = names.of(route);
+    let guard = guards.guard(
+        &guard::Subject {
+            config: route,
+            name: &name,
+            parameters: &parameters,
+        },
+        cx,
+    )?;
     Some(RoutePlan {
+        guard,
         metrics: registry.route(&name),
         name,
         max_body: match route.max_body {

@@ -3,11 +3,17 @@
 use std::sync::Arc;
 
 use weir_config::OrOff;
-use weir_net::Micros;
+use weir_net::{Micros, ProxyProtocol};
 use weir_telemetry::ListenerMetrics;
 
 use super::forwarding::Forwarding;
-use crate::{codec::HeadLimits, config::HttpConfig, proxy::NEVER};
+use crate::{
+    codec::HeadLimits,
+    config::{ByteRate, HttpConfig},
+    guard::FirewallStep,
+    proxy::NEVER,
+    wire::Grant,
+};
 
 /// A listener's options, with times in microseconds.
 #[derive(Debug)]
@@ -18,6 +24,8 @@ pub(crate) struct ListenerPlan {
     pub(crate) head_timeout: Micros,
     pub(crate) body_timeout: Micros,
     pub(crate) send_timeout: Micros,
+    /// Bytes that a client must move in a second, in the long run.
+    pub(crate) min_rate: Option<u64>,
     pub(crate) half_close_timeout: Micros,
     pub(crate) idle_timeout: Micros,
     pub(crate) tunnel_timeout: Micros,
@@ -26,6 +34,10 @@ pub(crate) struct ListenerPlan {
     /// Requests that one connection may carry.
     pub(crate) keepalive_requests: u32,
     pub(crate) forwarding: Forwarding,
+    /// Which proxies tell who their clients are, before anything else.
+    pub(crate) proxy: Option<ProxyProtocol>,
+    /// Who may come in.
+    pub(crate) firewall: Option<Arc<FirewallStep>>,
     pub(crate) request_id: bool,
     pub(crate) traceparent: bool,
     pub(crate) via: bool,
@@ -33,7 +45,13 @@ pub(crate) struct ListenerPlan {
 }
 
 impl ListenerPlan {
-    pub(super) fn compile(name: &str, config: &HttpConfig, metrics: Arc<ListenerMetrics>) -> Self {
+    pub(super) fn compile(
+        name: &str,
+        config: &HttpConfig,
+        firewall: Option<Arc<FirewallStep>>,
+        proxy: Option<ProxyProtocol>,
+        metrics: Arc<ListenerMetrics>,
+    ) -> Self {
         Self {
             name: Arc::from(name),
             head: HeadLimits {
@@ -46,6 +64,7 @@ impl ListenerPlan {
             head_timeout: micros(config.head_timeout),
             body_timeout: micros(config.body_timeout),
             send_timeout: micros(config.send_timeout),
+            min_rate: config.min_rate.on().map(ByteRate::get),
             half_close_timeout: micros(config.half_close_timeout),
             idle_timeout: micros(config.idle_timeout),
             tunnel_timeout: micros(config.tunnel_timeout),
@@ -58,10 +77,20 @@ impl ListenerPlan {
                 OrOff::Off => u32::MAX,
             },
             forwarding: Forwarding::compile(config),
+            proxy,
+            firewall: firewall.filter(|firewall| !firewall.policy.is_open()),
             request_id: config.request_id,
             traceparent: config.traceparent,
             via: config.via,
             metrics,
+        }
+    }
+
+    /// What a client is granted that may be silent for so long.
+    pub(crate) fn grant(&self, timeout: Micros) -> Grant {
+        Grant {
+            timeout,
+            min_rate: self.min_rate,
         }
     }
 }

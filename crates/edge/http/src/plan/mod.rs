@@ -16,6 +16,8 @@ mod urgency;
 
 use std::{collections::HashMap, sync::Arc};
 
+use weir_auth::Logins;
+use weir_firewall::Geo;
 use weir_service::{IdleLimits, Service};
 use weir_telemetry::{RouteMetrics, ServiceMetrics};
 
@@ -29,7 +31,11 @@ pub(crate) use self::{
     split::Split,
     urgency::{DeadlineField, PriorityPlan},
 };
-use crate::{route::RouteTable, sticky::Sticky};
+use crate::{
+    guard::{GlobalFirewall, Names},
+    route::RouteTable,
+    sticky::Sticky,
+};
 
 /// Idle connections to all endpoints that one worker keeps at most.
 pub(crate) const MOST_IDLE: usize = 65_536;
@@ -43,6 +49,14 @@ pub struct Plan {
     pub(crate) routes: Vec<RoutePlan>,
     pub(crate) listeners: Vec<ListenerPlan>,
     pub(crate) services: Vec<ServicePlan>,
+    /// Fields that say who is asking.
+    pub(crate) identity_names: Names,
+    /// Logins, which have paths of their own.
+    pub(crate) logins: Logins,
+    /// Who may come in at all.
+    pub(crate) firewall: Option<GlobalFirewall>,
+    /// What tells where an address belongs.
+    pub(crate) geo: Geo,
     /// Requests that no route took.
     pub(crate) unrouted: Arc<RouteMetrics>,
     listener_keys: HashMap<Arc<str>, u16>,

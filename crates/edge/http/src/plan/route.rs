@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use weir_auth::Hidden;
 use weir_net::Micros;
 use weir_telemetry::RouteMetrics;
 
 use super::{DeadlineField, ListenerPlan, Mirror, PriorityPlan, Retries, Split};
-use crate::{files::FilesPlan, route::Template};
+use crate::{
+    files::FilesPlan,
+    guard::{Guard, cors::CorsPlan},
+    route::Template,
+};
 
 /// A route that was matched: what becomes of the request.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub(crate) struct RoutePlan {
     /// The field in which deadlines travel, if they do.
     pub(crate) deadline: Option<DeadlineField>,
     pub(crate) mirror: Option<Mirror>,
+    /// Who may pass, how much, and what is changed on the way.
+    pub(crate) guard: Option<Box<Guard>>,
     pub(crate) action: Action,
 }
 
@@ -93,6 +100,16 @@ impl RoutePlan {
             Action::Service { rewrite, .. } | Action::Split { rewrite, .. } => rewrite.as_ref(),
             _ => None,
         }
+    }
+
+    /// Which pages of other origins may use it.
+    pub(crate) fn cors(&self) -> Option<&CorsPlan> {
+        self.guard.as_ref()?.head.as_ref()?.cors.as_ref()
+    }
+
+    /// Credentials that endpoints and logs do not see.
+    pub(crate) fn hidden(&self) -> &[Hidden] {
+        self.guard.as_ref().map_or(&[], |guard| guard.hidden())
     }
 
     /// What of it divides requests among services.

@@ -130,6 +130,8 @@ impl Send<'_> {
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending => {}
                 }
+                let stalls = outgoing == Outgoing::Moving && request.waits() == Waits::Source;
+                up.client_stalls(stalls);
             }
             loop {
                 match self.parse(client, exchange, up, &mut interim) {
@@ -161,20 +163,27 @@ impl Send<'_> {
             }
             // Once the request is out, a head must come: whole, or an interim one as a sign of work. Bytes of it are no
             // progress, else an endpoint could hold an exchange for as long as it has bytes to trickle.
-            let (moved, (limit, why)) = match outgoing {
-                Outgoing::Moving => (
-                    up.wire.sent + client.wire.received,
-                    self.limit_of_request(request),
-                ),
-                _ => (u64::from(interim), (head_limit, head_why)),
+            let expired = match (outgoing, request.waits()) {
+                (Outgoing::Moving, Waits::Source) => {
+                    let timeout = self.listener.body_timeout;
+                    let (timeout, why) = self.shortened(client, timeout, Reason::BodyTimeout);
+                    let (moved, grant) = (client.wire.received, self.listener.grant(timeout));
+                    deadline.poll_client(cx, &client.timer, moved, grant, why)
+                }
+                (Outgoing::Moving, Waits::Sink) => {
+                    let idle = self.route.timeouts.idle;
+                    let (limit, why) = self.shortened(client, idle, Reason::IdleTimeout);
+                    deadline.poll(cx, &client.timer, up.wire.sent, limit, why)
+                }
+                _ => {
+                    let (limit, why) = self.shortened(client, head_limit, head_why);
+                    deadline.poll(cx, &client.timer, u64::from(interim), limit, why)
+                }
             };
-            let (limit, why) = self.shortened(client, limit, why);
-            deadline
-                .poll(cx, &client.timer, moved, limit, why)
-                .map(|why| match late {
-                    Some(_) if why == head_why => Ok(Headed::Late),
-                    _ => Err(Failure::of_deadline(why)),
-                })
+            expired.map(|why| match late {
+                Some(_) if why == head_why => Ok(Headed::Late),
+                _ => Err(Failure::of_deadline(why)),
+            })
         })
         .await
     }
@@ -229,24 +238,34 @@ impl Send<'_> {
                 }
                 Poll::Pending => {}
             }
-            let (limit, why) = match response.waits() {
-                Waits::Source => (self.route.timeouts.idle, Reason::IdleTimeout),
-                Waits::Sink => (self.listener.send_timeout, Reason::ClientGone),
-            };
             if outgoing != Outgoing::Moving && client.poll_gone(cx, worker).is_ready() {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
-            let (limit, why) = self.shortened(client, limit, why);
-            // What the client sends behind its request is no progress.
-            let moved = match outgoing {
-                Outgoing::Moving => {
-                    up.wire.received + client.wire.sent + client.wire.received + up.wire.sent
+            let expired = match response.waits() {
+                Waits::Sink => {
+                    let timeout = self.listener.send_timeout;
+                    let (timeout, why) = self.shortened(client, timeout, Reason::SendTimeout);
+                    let (moved, grant) = (client.wire.sent, self.listener.grant(timeout));
+                    deadline.poll_client(cx, &client.timer, moved, grant, why)
                 }
-                _ => up.wire.received + client.wire.sent,
+                // The endpoint has the word. A client that goes on sending meanwhile talks with it, at the pace of both.
+                Waits::Source => {
+                    let idle = self.route.timeouts.idle;
+                    let (limit, why) = self.shortened(client, idle, Reason::IdleTimeout);
+                    // What the client sends behind its request is no progress.
+                    let moved = match outgoing {
+                        Outgoing::Moving => {
+                            up.wire.received
+                                + client.wire.sent
+                                + client.wire.received
+                                + up.wire.sent
+                        }
+                        _ => up.wire.received + client.wire.sent,
+                    };
+                    deadline.poll(cx, &client.timer, moved, limit, why)
+                }
             };
-            deadline
-                .poll(cx, &client.timer, moved, limit, why)
-                .map(|why| Err(Failure::of_deadline(why)))
+            expired.map(|why| Err(Failure::of_deadline(why)))
         })
         .await;
         exchange.body_out = response.moved;
@@ -287,13 +306,6 @@ impl Send<'_> {
             (half_close, Reason::ClientGone)
         } else {
             (limit, why)
-        }
-    }
-
-    fn limit_of_request(&self, request: &Relay) -> (Micros, Reason) {
-        match request.waits() {
-            Waits::Source => (self.listener.body_timeout, Reason::BodyTimeout),
-            Waits::Sink => (self.route.timeouts.idle, Reason::IdleTimeout),
         }
     }
 

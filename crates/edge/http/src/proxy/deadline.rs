@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use weir_net::{Micros, Timer, now};
 use weir_telemetry::Reason;
 
+use crate::wire::{Grant, Pace};
+
 /// No limit.
 pub(crate) const NEVER: Micros = u64::MAX;
 
@@ -22,6 +24,8 @@ pub(crate) struct Deadline {
     phase: Micros,
     why: Reason,
     armed: bool,
+    /// How slow the client has been.
+    pace: Pace,
 }
 
 impl Deadline {
@@ -34,6 +38,7 @@ impl Deadline {
             phase: NEVER,
             why: Reason::TotalTimeout,
             armed: false,
+            pace: Pace::default(),
         }
     }
 
@@ -47,13 +52,44 @@ impl Deadline {
         limit: Micros,
         why: Reason,
     ) -> Poll<Reason> {
-        let time = if self.armed { now() } else { self.at };
+        let time = self.time();
+        self.pace.rest(time);
         if !self.armed || moved != self.seen || why != self.why {
             self.seen = moved;
             self.why = why;
             self.phase = time.saturating_add(limit);
             timer.set(self.phase.min(self.total));
         }
+        self.wait(cx, timer, time)
+    }
+
+    /// As [`poll`](Self::poll), if it is the client that must do something: read, or send. `moved` counts the bytes that it
+    /// has read, or sent, in all.
+    pub(crate) fn poll_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        timer: &Timer,
+        moved: u64,
+        grant: Grant,
+        why: Reason,
+    ) -> Poll<Reason> {
+        let time = self.time();
+        let until = self.pace.wait(time, moved, grant);
+        // Whoever is waited for next begins anew.
+        self.seen = u64::MAX;
+        self.why = why;
+        if !self.armed || until != self.phase {
+            self.phase = until;
+            timer.set_yielding(time, until.min(self.total));
+        }
+        self.wait(cx, timer, time)
+    }
+
+    fn time(&self) -> Micros {
+        if self.armed { now() } else { self.at }
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>, timer: &Timer, time: Micros) -> Poll<Reason> {
         if !self.armed {
             self.armed = true;
             timer.register(cx);

@@ -14,6 +14,8 @@ use crate::{
 pub(crate) enum Failure {
     /// The client closed or reset its connection.
     ClientGone,
+    /// The client takes the answer too slowly.
+    ClientSlow,
     /// The framing of the client's body is broken.
     ClientBody(ChunkError),
     /// The client's body is larger than the route takes.
@@ -58,6 +60,7 @@ impl Failure {
     pub(crate) const fn of_deadline(why: Reason) -> Self {
         match why {
             Reason::ClientGone => Self::ClientGone,
+            Reason::SendTimeout => Self::ClientSlow,
             why => Self::Timeout(why),
         }
     }
@@ -66,6 +69,7 @@ impl Failure {
     pub(crate) const fn answer(&self) -> Answer {
         match self {
             Self::ClientGone => Answer::closing(400, Reason::ClientGone),
+            Self::ClientSlow => Answer::closing(408, Reason::SendTimeout),
             Self::ClientBody(_) => Answer::closing(400, Reason::BodyBroken),
             Self::TooLarge => Answer::closing(413, Reason::BodyTooLarge),
             Self::Timeout(reason) => match reason {
@@ -87,6 +91,7 @@ impl Failure {
     pub(crate) const fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::ClientGone
+            | Self::ClientSlow
             | Self::ClientBody(_)
             | Self::TooLarge
             | Self::Timeout(Reason::BodyTimeout | Reason::Draining)

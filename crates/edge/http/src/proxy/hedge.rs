@@ -23,7 +23,7 @@ use crate::{
     exchange::Exchange,
     plan::Hedge,
     server::Client,
-    upstream::Upstream,
+    upstream::{self, Upstream},
     wire::{Sink, Wire},
 };
 
@@ -230,10 +230,12 @@ impl Second {
                     wire.stage().extend_from_slice(head);
                     *self = Self::Waiting(Box::new(Upstream::new(wire, picked, to.service)));
                 }
-                Err(_) => {
-                    let time = now() / 1000;
-                    picked.endpoint().connect_failed(time);
-                    picked.report(Outcome::Connect, 0, time);
+                Err(error) => {
+                    if !upstream::is_ours(&error) {
+                        let time = now() / 1000;
+                        picked.endpoint().connect_failed(time);
+                        picked.report(Outcome::Connect, 0, time);
+                    }
                     return Poll::Ready(false);
                 }
             }

@@ -279,7 +279,7 @@ async fn attempt(
                     Err(Reason::ClientGone) => return Tried::Done(gone(exchange)),
                     Err(reason) => {
                         let time = now();
-                        let ours = reason == Reason::Draining;
+                        let ours = matches!(reason, Reason::Draining | Reason::Overloaded);
                         if !ours && (reason != Reason::TotalTimeout || exchange.own_deadline) {
                             picked.report(Outcome::Connect, time - begun, time / 1000);
                         }
@@ -385,7 +385,7 @@ fn gone(exchange: &mut Exchange) -> Next {
 const fn status_of(reason: Reason) -> u16 {
     match reason {
         Reason::ConnectTimeout | Reason::TotalTimeout => 504,
-        Reason::Draining => 503,
+        Reason::Draining | Reason::Overloaded => 503,
         _ => 502,
     }
 }

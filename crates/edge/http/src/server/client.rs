@@ -130,7 +130,8 @@ impl Client {
                         Ok(false) if fresh => {
                             let time = now();
                             exchange.times.first_bytes = time;
-                            self.timer.set(time + self.options().head_timeout);
+                            self.timer
+                                .set_yielding(time, time + self.options().head_timeout);
                         }
                         Ok(false) => {}
                         Err(error) => return Poll::Ready(Err(Stopped::Bad(error))),
@@ -142,6 +143,7 @@ impl Client {
                     Poll::Pending => break,
                 }
             }
+            worker.buffers.tuck(&mut self.wire.input);
             let closing = worker.draining() || self.listener.closing();
             if !polled && !closing {
                 polled = true;
@@ -172,11 +174,14 @@ impl Client {
             if self.leaving && matches!(heard, Err(Stopped::Expired)) {
                 let cells = self.options().metrics.on(worker.id);
                 cells.refused.count(Refusal::Draining);
+            } else if matches!(heard, Err(Stopped::Expired)) {
+                self.count_hurried(local);
             }
             return Heard::End;
         };
         match heard {
             Ok(()) => {
+                worker.buffers.untuck(&mut self.wire.input);
                 self.wire.lend_stage(local.scratch());
                 self.begin(&mut exchange);
                 Heard::Request(exchange)
@@ -189,6 +194,7 @@ impl Client {
                 Heard::Bad(exchange, answer)
             }
             Err(Stopped::Expired) => {
+                self.count_hurried(local);
                 exchange.request.salvage(self.wire.input.unread());
                 let answer = if worker.is_cut() {
                     Answer::closing(503, Reason::Draining)
@@ -209,6 +215,13 @@ impl Client {
         self.plan.listener(self.listener_index)
     }
 
+    /// A wait is over. Was it ended early?
+    fn count_hurried(&self, local: &Local) {
+        if self.timer.was_hurried(now()) {
+            self.options().metrics.on(local.worker.id).hurried.inc();
+        }
+    }
+
     fn begin_waiting(&mut self) {
         let options = self.options();
         let limit = if self.served == 0 {
@@ -216,7 +229,8 @@ impl Client {
         } else {
             options.idle_timeout
         };
-        self.timer.set(self.idle_since.saturating_add(limit));
+        self.timer
+            .set_yielding(self.idle_since, self.idle_since.saturating_add(limit));
     }
 
     /// Whether a whole head was there; it is then in `exchange`.

@@ -49,6 +49,12 @@ impl Upstream {
         self.picked.endpoint()
     }
 
+    /// Whether the attempt waits for the rest of the client's request.
+    #[inline]
+    pub(crate) fn client_stalls(&mut self, stalls: bool) {
+        self.picked.client_stalls(stalls);
+    }
+
     /// The endpoint answered: what that says about it.
     pub(crate) fn report(&mut self, exchange: &Exchange) {
         let times = &exchange.times;
@@ -169,7 +175,7 @@ pub(crate) async fn connect(
             Ok(Box::new(Wire::new(stream, local.upstream_limits)))
         }
         Err(Unconnected::Late(why @ (Reason::ClientGone | Reason::Draining))) => Err(why),
-        Err(Unconnected::Failed(error)) if is_ours(&error) => Err(Reason::ConnectFailed),
+        Err(Unconnected::Failed(error)) if is_ours(&error) => Err(Reason::Overloaded),
         Err(why) => {
             cells.connect_failures.inc();
             endpoint.connect_failed(done / 1000);
@@ -192,7 +198,7 @@ enum Unconnected {
 }
 
 /// Out of descriptors, ports or memory: no fault of the endpoint's.
-fn is_ours(error: &io::Error) -> bool {
+pub(crate) fn is_ours(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let ours = [
         Errno::MFILE,

@@ -8,12 +8,14 @@
 
 mod body;
 mod connection;
+mod pace;
 mod relay;
 mod replay;
 
 pub(crate) use self::{
     body::{BodyError, Data, Sink, Source},
     connection::{Framing, Wire},
+    pace::{Grant, Pace},
     relay::{Relay, RelayError, Waits},
     replay::Replay,
 };

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use weir_config::ByteSize;
-use weir_http::{Decision, ExplainedAction, ExplainedAnswer, ExplainedRoute, ExplainedService};
-use weir_service::ServiceConfig;
+use weir_http::{
+    Decision, ExplainedAction, ExplainedAnswer, ExplainedHedge, ExplainedRoute, ExplainedService,
+};
+use weir_service::{Policy, ServiceConfig};
 
 use super::Told;
 use super::live::{Live, LiveEndpoint};
@@ -99,6 +101,17 @@ fn add_route(table: &mut Table, route: &ExplainedRoute, told: &Told<'_>) {
                 timeouts(service).map(|(name, limit)| format!("{name} {}", shown(limit)));
             table.row(&["timeouts", &timeouts.join(", ")]);
             table.row(&["retries", &retries(service)]);
+            let told = [
+                ("hedge", service.hedge.map(hedge)),
+                ("limits", limits(&service.policy)),
+                ("zones", zones(&service.policy)),
+                ("subset", subset(&service.policy)),
+            ];
+            for (name, text) in told {
+                if let Some(text) = text {
+                    table.row(&[name, &text]);
+                }
+            }
         }
         ExplainedAction::Redirect { status, location } => {
             table.row(&["redirect", &format!("{status} to {location}")]);
@@ -141,10 +154,65 @@ fn percent(part: f64) -> String {
 }
 
 fn retries(service: &ExplainedService) -> String {
-    match (service.retries, service.retry_on.as_slice()) {
-        (0, _) | (_, []) => "none".to_owned(),
-        (count, on) => format!("up to {count}, after {}", on.join(" or ")),
+    let (count, on) = match (service.retries, service.retry_on.as_slice()) {
+        (0, _) | (_, []) => return "none".to_owned(),
+        (count, on) => (count, on.join(" or ")),
+    };
+    let mut text = format!("up to {count}, after {on}");
+    if let Some(limit) = service.per_try {
+        let _ = write!(text, ", a try up to {}", shown(Some(limit)));
     }
+    let (budget, floor) = (service.retry_budget, service.retry_floor);
+    let _ = match (budget, floor) {
+        (0, floor) => write!(text, "; at most {floor} a second"),
+        (budget, 0) => write!(text, "; at most {budget}% of requests"),
+        _ => write!(
+            text,
+            "; at most {budget}% of requests plus {floor} a second"
+        ),
+    };
+    text
+}
+
+fn hedge(hedge: ExplainedHedge) -> String {
+    let after = match hedge {
+        ExplainedHedge::After(time) => shown(Some(time)),
+        ExplainedHedge::P95 => "the time of 95 in 100 answers".to_owned(),
+    };
+    format!("a second endpoint gets it too after {after}")
+}
+
+fn limits(policy: &Policy) -> Option<String> {
+    let limits = &policy.limits;
+    let mut parts: Vec<String> = Vec::new();
+    if let Some(most) = limits.connections {
+        parts.push(format!("{most} in flight at one endpoint"));
+    }
+    if let Some(all) = &limits.admission {
+        match (all.adaptive, all.requests) {
+            (true, most) => parts.push(format!("as many at all as they bear, {most} at most")),
+            (false, u32::MAX) => {}
+            (false, most) => parts.push(format!("{most} at all")),
+        }
+        let wait = Duration::from_micros(limits.queue_timeout_us);
+        parts.push(match all.pending {
+            0 => "none may wait".to_owned(),
+            most => format!("{most} may wait up to {}", shown(Some(wait))),
+        });
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn zones(policy: &Policy) -> Option<String> {
+    let zone = policy.zone.as_ref()?;
+    Some(match policy.spill_below {
+        0 => format!("{zone} alone, as long as any of it can be used"),
+        below => format!("{zone} alone, while {below}% of it can be used"),
+    })
+}
+
+fn subset(policy: &Policy) -> Option<String> {
+    (policy.subset).map(|most| format!("no more than {most} of the endpoints"))
 }
 
 fn write_steps(out: &mut String, told: &Told<'_>, paint: Paint) {
@@ -310,7 +378,35 @@ fn service_for_machines(service: &ExplainedService, told: &Told<'_>, live: &Live
         "endpoints": endpoints,
         "head": service.head,
         "timeout_seconds": timeouts,
-        "retries": { "attempts": service.retries, "on": service.retry_on },
+        "retries": {
+            "attempts": service.retries,
+            "on": service.retry_on,
+            "per_try_seconds": service.per_try.map(|limit| limit.as_secs_f64()),
+            "budget_percent": service.retry_budget,
+            "budget_floor": service.retry_floor,
+        },
+        "hedge_after": service.hedge.map(|hedge| match hedge {
+            ExplainedHedge::After(time) => shown(Some(time)),
+            ExplainedHedge::P95 => "p95".to_owned(),
+        }),
+        "limits": limits_for_machines(&service.policy),
+        "zones": service.policy.zone.as_ref().map(|zone| {
+            json!({ "prefer": &**zone, "spill_below_percent": service.policy.spill_below })
+        }),
+        "subset": service.policy.subset,
+    })
+}
+
+fn limits_for_machines(policy: &Policy) -> Json {
+    let limits = &policy.limits;
+    let all = limits.admission.as_ref();
+    json!({
+        "connections": limits.connections,
+        "requests": all.map(|all| all.requests).filter(|most| *most < u32::MAX),
+        "adaptive": all.is_some_and(|all| all.adaptive),
+        "pending": all.map(|all| all.pending),
+        "queue_timeout_seconds":
+            all.map(|_| Duration::from_micros(limits.queue_timeout_us).as_secs_f64()),
     })
 }
 

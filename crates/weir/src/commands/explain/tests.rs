@@ -195,3 +195,75 @@ services:
     let (text, _) = ask_in(config, "GET http://a:8080/ -H x-ms:0");
     assert!(text.contains("504 from Weir itself"), "{text}");
 }
+
+#[test]
+fn what_bounds_a_service_is_told() {
+    let config = r#"
+admin: off
+routes:
+  - path: /*
+    service: app
+    retries: { attempts: 3, on: [connect, 503], per_try: 2s, budget: 30%, budget_floor: 5, hedge_after: p95 }
+  - { path: /quick, service: few, retries: { attempts: 1, budget: 0%, hedge_after: 150ms } }
+  - { path: /plain, service: plain }
+services:
+  app:
+    endpoints: [{ address: "127.0.0.1:3000", zone: eu }, { address: "127.0.0.1:3001", zone: us }]
+    limits: { connections: 64, requests: 100, pending: 20, queue_timeout: 500ms }
+    zones: { prefer: eu, spill_below: 60% }
+    subset: 10
+  few: { endpoints: ["127.0.0.1:3002"], limits: { adaptive: true, pending: 0 }, zones: { prefer: eu, spill_below: 0% } }
+  plain: ["127.0.0.1:3003"]
+"#;
+    let (text, json) = ask_in(config, "GET http://a:8080/");
+    for part in [
+        "retries   up to 3, after connect or 503, a try up to 2s; at most 30% of requests plus 5 a second\n",
+        "hedge     a second endpoint gets it too after the time of 95 in 100 answers\n",
+        "limits    64 in flight at one endpoint, 100 at all, 20 may wait up to 500ms\n",
+        "zones     eu alone, while 60% of it can be used\n",
+        "subset    no more than 10 of the endpoints\n",
+    ] {
+        assert!(text.contains(part), "{part}{text}");
+    }
+    let service = &json["route"]["service"];
+    assert_eq!(
+        service["retries"],
+        serde_json::json!({
+            "attempts": 3, "on": ["connect", "503"],
+            "per_try_seconds": 2.0, "budget_percent": 30, "budget_floor": 5,
+        })
+    );
+    assert_eq!(service["hedge_after"], "p95");
+    assert_eq!(
+        service["limits"],
+        serde_json::json!({
+            "connections": 64, "requests": 100, "adaptive": false, "pending": 20,
+            "queue_timeout_seconds": 0.5,
+        })
+    );
+    assert_eq!(
+        service["zones"],
+        serde_json::json!({ "prefer": "eu", "spill_below_percent": 60 })
+    );
+    assert_eq!(service["subset"], 10);
+
+    let (text, json) = ask_in(config, "GET http://a:8080/quick");
+    for part in [
+        "retries   up to 1, after connect or reset; at most 10 a second\n",
+        "hedge     a second endpoint gets it too after 150ms\n",
+        "limits    as many at all as they bear, 4096 at most, none may wait\n",
+        "zones     eu alone, as long as any of it can be used\n",
+    ] {
+        assert!(text.contains(part), "{part}{text}");
+    }
+    assert_eq!(json["route"]["service"]["hedge_after"], "150ms");
+    assert_eq!(json["route"]["service"]["limits"]["adaptive"], true);
+
+    let (text, json) = ask_in(config, "GET http://a:8080/plain");
+    for word in ["hedge ", "limits ", "zones ", "subset "] {
+        assert!(!text.contains(word), "{word}{text}");
+    }
+    let service = &json["route"]["service"];
+    assert!(service["hedge_after"].is_null() && service["zones"].is_null());
+    assert!(service["limits"]["requests"].is_null());
+}

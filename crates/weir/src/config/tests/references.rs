@@ -76,6 +76,31 @@ error: there is no service `shadw`
 }
 
 #[test]
+fn copies_for_the_service_itself_are_warned_about() {
+    let services = "services: { a: [127.0.0.1:3001], b: [127.0.0.1:3002], c: [127.0.0.1:3003] }";
+    for (route, warned) in [
+        ("service: a, mirror: a", true),
+        (
+            "split: { a: 1, b: 1 }, mirror: { service: b, share: 10% }",
+            true,
+        ),
+        ("split: { a: 1, b: 1 }, mirror: c", false),
+    ] {
+        let text = format!(
+            "routes: [{{ {route} }}, {{ path: /all, split: {{ a: 1, b: 1, c: 1 }} }}]\n{services}"
+        );
+        let loaded = parse("weir.yaml", &text, &environment).expect("a config");
+        let told = loaded.warnings.to_string();
+        assert_eq!(!told.is_empty(), warned, "{route}: {told}");
+        assert_eq!(
+            told.contains("gets the copies beside the requests"),
+            warned,
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn a_service_that_nobody_uses_is_told_when_all_else_is_well() {
     let routes = "routes: [{ path: /*, respond: 200 }";
     let services = "services: { users: [127.0.0.1:3001] }\n";
@@ -273,17 +298,10 @@ fn what_does_not_go_together_is_told() {
 #[test]
 fn what_is_not_built_is_not_taken() {
     for text in [
-        "engines: {}",
-        "policies: {}",
-        "defaults: {}",
         "caches: {}",
-        "firewall: { deny: [] }",
         "listeners: { a: { address: ':1', tls: {} } }",
         "listeners: { a: { address: ':1', protocol: tcp } }",
-        "listeners: { a: { address: ':1', proxy_protocol: {} } }",
         "listeners: { a: { address: ':1', http: { versions: [h2] } } }",
-        "routes: [{ respond: 200, rate_limit: 1/s }]",
-        "routes: [{ respond: 200, auth: a }]",
         "routes: [{ respond: 200, cache: 60s }]",
         "services: { a: { endpoints: ['b:1'], tls: {} } }",
     ] {

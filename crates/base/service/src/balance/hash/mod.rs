@@ -63,6 +63,8 @@ pub(crate) struct HashPeer {
     pub(crate) key: u64,
     /// Its share relative to the others; 0 counts as 1.
     pub(crate) weight: u32,
+    /// What its share is when nothing holds it back.
+    pub(crate) full: u32,
 }
 
 /// Finds the endpoint of a key. Immutable.
@@ -111,6 +113,7 @@ struct Sorted(Box<[SortedPeer]>);
 struct SortedPeer {
     key: u64,
     weight: u64,
+    full: u64,
     /// Where it was listed.
     index: u32,
 }
@@ -122,6 +125,7 @@ impl Sorted {
             .map(|(index, peer)| SortedPeer {
                 key: key::mix(peer.key),
                 weight: u64::from(peer.weight.max(1)),
+                full: u64::from(peer.full.max(1)),
                 index,
             })
             .collect();
@@ -131,6 +135,11 @@ impl Sorted {
 
     fn total_weight(&self) -> u64 {
         self.0.iter().map(|peer| peer.weight).sum()
+    }
+
+    /// If nothing held anybody back.
+    fn total_full(&self) -> u64 {
+        self.0.iter().map(|peer| peer.full).sum()
     }
 }
 

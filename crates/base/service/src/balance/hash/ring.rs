@@ -105,9 +105,9 @@ impl Ring {
 /// Powers of two, because every other scale would move with each change of the set, and all points with it. So an average
 /// endpoint has 150 to 290 points, and only when the average weight passes such a step do all endpoints halve or double
 /// theirs, and half of all keys move: with equal weights never. Steps are at 11/6 times a power of two, where the averages
-/// of small weights seldom are.
+/// of small weights seldom are. The average is that of full weights, or every slow start might cross a step.
 fn halvings(peers: &Sorted, points: u64) -> u32 {
-    let weight = u128::from(peers.total_weight()) * 6;
+    let weight = u128::from(peers.total_full()) * 6;
     let step = peers.0.len() as u128 * 11;
     let total = |halvings| -> u64 {
         let counts = peers.0.iter();
@@ -152,9 +152,13 @@ mod tests {
         for n in [1usize, 2, 3, 10, 300] {
             for points in [1, 2, 160] {
                 let peers: Vec<HashPeer> = (0..n)
-                    .map(|_| HashPeer {
-                        key: rng.next_u64(),
-                        weight: 1 + rng.below(3),
+                    .map(|_| {
+                        let weight = 1 + rng.below(3);
+                        HashPeer {
+                            key: rng.next_u64(),
+                            weight,
+                            full: weight,
+                        }
                     })
                     .collect();
                 let ring = Ring::with_points(&Sorted::new(&peers), points);

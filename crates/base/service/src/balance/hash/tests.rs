@@ -23,6 +23,7 @@ fn peers(n: usize, seed: usize) -> Vec<HashPeer> {
         .map(|number| HashPeer {
             key: key_of(seed * 1_000_003 + number),
             weight: 1,
+            full: 1,
         })
         .collect()
 }
@@ -31,6 +32,7 @@ fn weighted(n: usize, seed: usize, mut weight: impl FnMut(usize) -> u32) -> Vec<
     let mut peers = peers(n, seed);
     for (number, peer) in peers.iter_mut().enumerate() {
         peer.weight = weight(number);
+        peer.full = peer.weight;
     }
     peers
 }
@@ -352,7 +354,7 @@ fn a_weight_that_changes_moves_its_own_keys() {
     for method in [HashMethod::Ring, HashMethod::Rendezvous] {
         let light = weighted(50, 10, |_| 2);
         let mut heavy = light.clone();
-        heavy[7].weight = 3;
+        (heavy[7].weight, heavy[7].full) = (3, 3);
         let (before, after) = (
             HashTable::build(method, &light),
             HashTable::build(method, &heavy),

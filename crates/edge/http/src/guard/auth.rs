@@ -1,0 +1,133 @@
+//! Who is asking.
+
+use std::sync::Arc;
+
+use weir_auth::{Authenticator, Check, Question, Refusal, Why};
+use weir_telemetry::{Decision, PolicyMetrics, Reason};
+
+use super::{Checked, Guard, Later, Seen, What};
+use crate::{
+    exchange::{Answer, Exchange},
+    local::Local,
+    plan::RoutePlan,
+    server::Client,
+};
+
+/// The authentication of a route.
+#[derive(Debug)]
+pub(crate) struct AuthStep {
+    /// What logs and metrics call it.
+    pub(crate) name: Arc<str>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) metrics: Arc<PolicyMetrics>,
+}
+
+impl AuthStep {
+    pub(super) fn check(
+        &self,
+        local: &Local,
+        client: &Client,
+        exchange: &mut Exchange,
+        route: &RoutePlan,
+        guard: &Guard,
+        at: usize,
+    ) -> Checked {
+        let now = local.worker.unix_millis(exchange.times.start) / 1000;
+        let check = {
+            let seen = Seen::new(client, exchange, &route.name, &guard.geo);
+            let mut cache = local.credentials.borrow_mut();
+            self.authenticator.check(&seen, &mut cache, now)
+        };
+        self.settle(local, exchange, check, at)
+    }
+
+    /// Goes on when the question was answered.
+    pub(super) async fn resume(
+        &self,
+        local: &Local,
+        client: &Client,
+        exchange: &mut Exchange,
+        route: &RoutePlan,
+        guard: &Guard,
+        question: Question,
+        at: usize,
+    ) -> Checked {
+        let answered = question.answered().await;
+        let now = local.worker.unix_millis(weir_net::now()) / 1000;
+        let check = {
+            let seen = Seen::new(client, exchange, &route.name, &guard.geo);
+            let mut cache = local.credentials.borrow_mut();
+            self.authenticator.resume(&seen, answered, &mut cache, now)
+        };
+        self.settle(local, exchange, check, at)
+    }
+
+    fn settle(&self, local: &Local, exchange: &mut Exchange, check: Check, at: usize) -> Checked {
+        let count = |decision| self.metrics.on(local.worker.id).decisions.count(decision);
+        match check {
+            Check::Pass(pass) => {
+                count(Decision::Passed);
+                exchange.identity = pass.identity;
+                exchange.answer_lines.extend_from_slice(&pass.fields);
+                Checked::Pass
+            }
+            Check::Refuse(refusal) => {
+                let answer = answer(&refusal);
+                count(match refusal.why {
+                    Why::Login => Decision::Passed,
+                    Why::Unavailable | Why::Overloaded => Decision::Unavailable,
+                    _ => Decision::Denied,
+                });
+                exchange.policy = Some(Arc::clone(&self.name));
+                refuse(exchange, &refusal);
+                Checked::Refuse(answer)
+            }
+            Check::Ask(question) => Checked::Later(Later {
+                at,
+                what: What::Auth(question),
+            }),
+        }
+    }
+}
+
+/// Answers a request that belongs to a login: its return from the provider, or its end.
+pub(crate) async fn login(local: &Local, client: &Client, exchange: &mut Exchange) -> Answer {
+    let plan = std::rc::Rc::clone(client.plan());
+    let (logins, geo) = (&plan.shared.logins, &plan.shared.geo);
+    exchange.https = super::scheme(client, exchange) == "https";
+    let now = || local.worker.unix_millis(weir_net::now()) / 1000;
+    let mut check = logins.check(&Seen::new(client, exchange, "", geo), now());
+    loop {
+        match check {
+            Check::Ask(question) => check = logins.resume(question.answered().await),
+            Check::Refuse(refusal) => {
+                refuse(exchange, &refusal);
+                return answer(&refusal);
+            }
+            // A login never lets a request pass.
+            Check::Pass(_) => return Answer::new(404, Reason::NoRoute),
+        }
+    }
+}
+
+/// Notes what a refusal says.
+pub(super) fn refuse(exchange: &mut Exchange, refusal: &Refusal) {
+    exchange.rule = refusal.why.as_str();
+    exchange.detail = refusal.detail;
+    // An answer of 503 says by itself when to come again.
+    if refusal.status != 503 {
+        exchange.answer_lines.extend_from_slice(&refusal.fields);
+    }
+}
+
+/// The answer that a refusal is.
+pub(super) fn answer(refusal: &Refusal) -> Answer {
+    let reason = match (refusal.why, refusal.status) {
+        (Why::Login, _) => Reason::LoginNeeded,
+        (Why::Unavailable | Why::Overloaded, _) => Reason::AuthUnavailable,
+        (Why::Scope | Why::Claim, _) => Reason::Forbidden,
+        (_, 403) => Reason::Forbidden,
+        _ => Reason::Unauthenticated,
+    };
+    Answer::new(refusal.status, reason)
+}

@@ -1,0 +1,309 @@
+//! Rate limits of a route.
+
+use std::sync::Arc;
+
+use weir_limit::{
+    FieldStyle, Key, Limiter, OnStoreError, Plan, Verdict,
+    fields::{self, Shown},
+    store::{SharedQuota, Store},
+};
+use weir_telemetry::{Decision, PolicyMetrics, Reason};
+
+use super::{Checked, Guard, Later, Seen, Step, What};
+use crate::{
+    exchange::{Answer, Exchange},
+    local::Local,
+    plan::RoutePlan,
+    server::Client,
+};
+
+/// A rate limit.
+#[derive(Debug)]
+pub(crate) struct LimitStep {
+    /// What logs and metrics call it.
+    pub(crate) name: Arc<str>,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) metrics: Arc<PolicyMetrics>,
+    pub(crate) shared: Option<Shared>,
+}
+
+/// A limit that several Weirs count together.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) on_error: OnStoreError,
+    /// By plan; `None` where any number may pass.
+    pub(crate) quotas: Box<[(Plan, Arc<SharedQuota>)]>,
+}
+
+/// What a limit said of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    /// Which of the steps of the route, and which limit of it.
+    step: u16,
+    limit: u16,
+    plan: Plan,
+    /// `None`: there were as many requests in flight as there may be.
+    verdict: Option<Verdict>,
+}
+
+/// A limit as one request meets it.
+struct Met {
+    key: Key,
+    plan: Plan,
+}
+
+/// Tells the client about its limits.
+pub(super) fn write_fields(local: &Local, guard: &Guard, exchange: &mut Exchange) {
+    let limit_of = |said: &Said| match guard.steps.get(usize::from(said.step)) {
+        Some(Step::Limits(limits)) => limits.get(usize::from(said.limit)),
+        _ => None,
+    };
+    let shown = |said: &Said| {
+        Some(Shown {
+            limiter: &limit_of(said)?.limiter,
+            plan: said.plan,
+            verdict: said.verdict?,
+        })
+    };
+    let out = &mut exchange.answer_lines;
+    let held_back = exchange.said.iter().find(|said| said.verdict.is_none());
+    if let Some(said) = held_back {
+        if let Some(limit) = limit_of(said) {
+            fields::write_held_back(&limit.limiter, said.plan, out);
+        }
+        return;
+    }
+    let now = local.worker.unix_millis(exchange.times.start) / 1000;
+    match &exchange.said[..] {
+        [] => {}
+        [one] => fields::write(shown(one).as_slice(), now, out),
+        several => {
+            let several: Vec<Shown<'_>> = several.iter().filter_map(shown).collect();
+            fields::write(&several, now, out);
+        }
+    }
+}
+
+/// Several limits that are checked one after another; a refusal by one takes back what those before it counted.
+pub(super) fn check(
+    local: &Local,
+    client: &Client,
+    exchange: &mut Exchange,
+    route: &RoutePlan,
+    guard: &Guard,
+    limits: &[Arc<LimitStep>],
+    at: usize,
+) -> Checked {
+    if limits.iter().any(|limit| limit.shared.is_some()) {
+        return Checked::Later(Later {
+            at,
+            what: What::Limits,
+        });
+    }
+    let now_ms = exchange.times.start / 1000;
+    for (done, limit) in limits.iter().enumerate() {
+        let met = limit.meet(client, exchange, route, guard, None);
+        let verdict = match limit.hold(exchange, &met) {
+            true => Some(limit.limiter.check(met.key, met.plan, limit.cost(), now_ms)),
+            false => None,
+        };
+        exchange.said.push(Said::new(at, done, &met, verdict));
+        if let Err(answer) = limit.settle(local, exchange, verdict) {
+            take_back(client, exchange, route, guard, &limits[..done], now_ms);
+            return Checked::Refuse(answer);
+        }
+    }
+    Checked::Pass
+}
+
+/// As [`check`], where a store may be asked.
+pub(super) async fn check_shared(
+    local: &Local,
+    client: &Client,
+    exchange: &mut Exchange,
+    route: &RoutePlan,
+    guard: &Guard,
+    limits: &[Arc<LimitStep>],
+    at: usize,
+) -> Checked {
+    let now_ms = exchange.times.start / 1000;
+    let mut text = local.scratch();
+    let mut checked = Checked::Pass;
+    for (done, limit) in limits.iter().enumerate() {
+        let met = limit.meet(client, exchange, route, guard, Some(&mut text));
+        let verdict = match limit.hold(exchange, &met) {
+            true => limit.ask(local, &met, &text, now_ms).await.map(Some),
+            false => Ok(None),
+        };
+        let settled = match verdict {
+            Ok(verdict) => {
+                exchange.said.push(Said::new(at, done, &met, verdict));
+                limit.settle(local, exchange, verdict)
+            }
+            Err(answer) => {
+                exchange.policy = Some(Arc::clone(&limit.name));
+                exchange.retry_after = 1;
+                Err(answer)
+            }
+        };
+        if let Err(answer) = settled {
+            take_back(client, exchange, route, guard, &limits[..done], now_ms);
+            checked = Checked::Refuse(answer);
+            break;
+        }
+    }
+    local.reclaim_scratch(text);
+    checked
+}
+
+/// Takes back what limits on this machine counted for a request that another one refused. What a store counted stays.
+fn take_back(
+    client: &Client,
+    exchange: &Exchange,
+    route: &RoutePlan,
+    guard: &Guard,
+    limits: &[Arc<LimitStep>],
+    now_ms: u64,
+) {
+    for limit in limits.iter().filter(|limit| limit.shared.is_none()) {
+        let met = limit.meet(client, exchange, route, guard, None);
+        limit
+            .limiter
+            .give_back(met.key, met.plan, limit.cost(), now_ms);
+    }
+}
+
+impl Said {
+    fn new(step: usize, limit: usize, met: &Met, verdict: Option<Verdict>) -> Self {
+        Self {
+            step: step as u16,
+            limit: limit as u16,
+            plan: met.plan,
+            verdict,
+        }
+    }
+}
+
+impl LimitStep {
+    /// Fields that tell clients about limits: one that the endpoint sends as well would say something else.
+    pub(super) fn answer_names(&self) -> impl Iterator<Item = &'static [u8]> {
+        let spec = self.limiter.spec();
+        let names: &[&[u8]] = match spec.headers {
+            _ if spec.dry_run => &[],
+            FieldStyle::Off => &[],
+            FieldStyle::Standard => &[b"ratelimit", b"ratelimit-policy"],
+            FieldStyle::Legacy | FieldStyle::Both => &[
+                b"ratelimit",
+                b"ratelimit-policy",
+                b"x-ratelimit-limit",
+                b"x-ratelimit-remaining",
+                b"x-ratelimit-reset",
+            ],
+        };
+        names.iter().copied()
+    }
+
+    fn cost(&self) -> u32 {
+        self.limiter.spec().cost
+    }
+
+    fn meet(
+        &self,
+        client: &Client,
+        exchange: &Exchange,
+        route: &RoutePlan,
+        guard: &Guard,
+        text: Option<&mut Vec<u8>>,
+    ) -> Met {
+        let seen = Seen::new(client, exchange, &route.name, &guard.geo);
+        let plan = exchange
+            .identity
+            .as_ref()
+            .and_then(|identity| identity.plan.as_deref());
+        Met {
+            key: match text {
+                Some(text) => self.limiter.key_and_text(&seen, text),
+                None => self.limiter.key(&seen),
+            },
+            plan: self.limiter.plan(plan),
+        }
+    }
+
+    /// Takes a place among the requests in flight; false if there is none.
+    fn hold(&self, exchange: &mut Exchange, met: &Met) -> bool {
+        if self.limiter.spec().quota(met.plan).concurrency.is_none() {
+            return true;
+        }
+        match self.limiter.hold(met.key, met.plan) {
+            Some(held) => {
+                exchange.held.push(held);
+                true
+            }
+            None => self.limiter.spec().dry_run,
+        }
+    }
+
+    /// What the store says, or whoever stands in for it.
+    async fn ask(
+        &self,
+        local: &Local,
+        met: &Met,
+        text: &[u8],
+        now_ms: u64,
+    ) -> Result<Verdict, Answer> {
+        let here = || self.limiter.check(met.key, met.plan, self.cost(), now_ms);
+        let Some(shared) = &self.shared else {
+            return Ok(here());
+        };
+        let Some((_, quota)) = shared.quotas.iter().find(|(plan, _)| *plan == met.plan) else {
+            return Ok(Verdict::UNLIMITED);
+        };
+        match shared.store.check(quota, text, self.cost()).await {
+            Ok(verdict) => {
+                if verdict.allowed {
+                    // So that this one knows as much when the store cannot be asked.
+                    self.limiter.count(met.key, met.plan, self.cost(), now_ms);
+                }
+                Ok(verdict)
+            }
+            Err(_) => {
+                self.count(local, Decision::Unavailable);
+                match shared.on_error {
+                    OnStoreError::Local => Ok(here()),
+                    OnStoreError::Open => Ok(Verdict::UNLIMITED),
+                    OnStoreError::Closed => Err(Answer::new(503, Reason::LimitUnavailable)),
+                }
+            }
+        }
+    }
+
+    /// Acts on a verdict; `None`: there are as many requests in flight as there may be.
+    fn settle(
+        &self,
+        local: &Local,
+        exchange: &mut Exchange,
+        verdict: Option<Verdict>,
+    ) -> Result<(), Answer> {
+        let allowed = verdict.is_some_and(|verdict| verdict.allowed);
+        let dry_run = self.limiter.spec().dry_run;
+        if allowed {
+            self.count(local, Decision::Passed);
+            return Ok(());
+        }
+        exchange.policy = Some(Arc::clone(&self.name));
+        if dry_run {
+            self.count(local, Decision::WouldDeny);
+            return Ok(());
+        }
+        self.count(local, Decision::Denied);
+        Err(match verdict {
+            Some(_) => Answer::new(429, Reason::RateLimited),
+            None => Answer::new(429, Reason::ConcurrencyLimited),
+        })
+    }
+
+    fn count(&self, local: &Local, decision: Decision) {
+        self.metrics.on(local.worker.id).decisions.count(decision);
+    }
+}

@@ -1,0 +1,174 @@
+//! A request as those see it who decide about it.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use weir_auth::Identity;
+use weir_firewall::Geo;
+
+use crate::{codec::FieldId, exchange::Exchange, server::Client};
+
+/// One request with what is known about its client.
+pub(crate) struct Seen<'a> {
+    pub(crate) exchange: &'a Exchange,
+    /// The client's real address.
+    pub(crate) ip: IpAddr,
+    /// What the client sees: `http` or `https`.
+    pub(crate) scheme: &'static str,
+    pub(crate) route: &'a str,
+    /// In lower case.
+    host: Cow<'a, [u8]>,
+    pub(crate) geo: &'a Geo,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(
+        client: &Client,
+        exchange: &'a Exchange,
+        route: &'a str,
+        geo: &'a Geo,
+    ) -> Self {
+        Self {
+            exchange,
+            ip: super::client_ip(client, exchange),
+            scheme: scheme(client, exchange),
+            route,
+            host: lower(exchange.request.host()),
+            geo,
+        }
+    }
+
+    fn identity(&self) -> Option<&'a Identity> {
+        self.exchange.identity.as_deref()
+    }
+}
+
+/// How the client asks: a proxy that is trusted says how it was asked itself.
+pub(crate) fn scheme(client: &Client, exchange: &Exchange) -> &'static str {
+    let told = client
+        .trusted
+        .then(|| exchange.request.fields().first(FieldId::XForwardedProto))
+        .flatten();
+    match told {
+        // The nearest to the client comes first, if there are several.
+        Some(value)
+            if value
+                .split(|byte| *byte == b',')
+                .next()
+                .is_some_and(is_https) =>
+        {
+            "https"
+        }
+        _ => "http",
+    }
+}
+
+/// Names of hosts are the same in either case (RFC 9110, 4.2.3).
+fn lower(host: &[u8]) -> Cow<'_, [u8]> {
+    if host.iter().any(u8::is_ascii_uppercase) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
+}
+
+fn is_https(value: &[u8]) -> bool {
+    value.trim_ascii().eq_ignore_ascii_case(b"https")
+}
+
+impl weir_auth::Asked for Seen<'_> {
+    fn fields<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.exchange.request.fields().all_by_name(name)
+    }
+
+    fn method(&self) -> &[u8] {
+        self.exchange.request.method_bytes()
+    }
+
+    fn scheme(&self) -> &str {
+        self.scheme
+    }
+
+    fn host(&self) -> &[u8] {
+        self.exchange.request.authority()
+    }
+
+    fn path(&self) -> &[u8] {
+        self.exchange.path()
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.exchange.request.query()
+    }
+
+    fn client(&self) -> IpAddr {
+        self.ip
+    }
+}
+
+impl weir_firewall::Request for Seen<'_> {
+    fn method(&self) -> &[u8] {
+        self.exchange.request.method_bytes()
+    }
+
+    fn path(&self) -> &[u8] {
+        self.exchange.path()
+    }
+
+    fn query(&self) -> &[u8] {
+        self.exchange.request.query().unwrap_or_default()
+    }
+
+    fn any_field<F: FnMut(&[u8]) -> bool>(&self, name: &[u8], test: F) -> bool {
+        self.exchange.request.fields().all_by_name(name).any(test)
+    }
+
+    fn client(&self) -> IpAddr {
+        self.ip
+    }
+}
+
+impl weir_limit::Caller for Seen<'_> {
+    fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    fn user(&self) -> Option<&[u8]> {
+        self.identity().map(|identity| identity.subject.as_bytes())
+    }
+
+    fn api_key(&self) -> Option<&[u8]> {
+        Some(self.identity()?.key_id.as_deref()?.as_bytes())
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.exchange.request.fields().by_name(name.as_bytes())
+    }
+
+    fn claim(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        Some(match self.identity()?.claims.text_at(name)? {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+    }
+
+    fn country(&self) -> Option<[u8; 2]> {
+        self.geo
+            .country(self.ip)?
+            .as_str()
+            .as_bytes()
+            .try_into()
+            .ok()
+    }
+
+    fn asn(&self) -> Option<u32> {
+        self.geo.asn(self.ip)
+    }
+
+    fn route(&self) -> &str {
+        self.route
+    }
+
+    fn host(&self) -> &[u8] {
+        &self.host
+    }
+}
