@@ -1,7 +1,7 @@
 //! The parsers under test, and what the targets share.
 //!
-//! They are compiled from their sources, not through the crates they are in: each stands on its own, and a build with
-//! sanitizers takes seconds instead of the minutes that the rest of the data plane would need.
+//! They are compiled from their sources, not through the crates they are in: each stands on its own (but for the reader of
+//! config files), and a build with sanitizers takes seconds instead of the minutes that the rest of the data plane would need.
 
 use std::fmt::Write;
 
@@ -10,6 +10,24 @@ pub mod codec;
 
 #[path = "../../crates/base/net/src/proxy_protocol.rs"]
 pub mod proxy_protocol;
+
+pub mod discovery;
+
+/// What the modules under test know of DNS.
+pub mod dns {
+    /// An SRV record, as a resolver tells it.
+    #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Srv {
+        /// The lowest comes first.
+        pub priority: u16,
+        /// The share among those of one priority.
+        pub weight: u16,
+        /// The host.
+        pub target: String,
+        /// The port.
+        pub port: u16,
+    }
+}
 
 use codec::{Fields, HeadLimits};
 

@@ -186,7 +186,7 @@ struct Cookie {
 impl Visitor {
     /// One request as a browser's window makes it, a POST if there is a form; redirects are not followed.
     pub fn ask(&mut self, url: &str, form: Option<&str>) -> Response {
-        let (addr, target) = split(url);
+        let (authority, addr, target) = split(url);
         let path = target.split('?').next().unwrap_or_default();
         let cookies: Vec<String> = self
             .cookies
@@ -213,7 +213,7 @@ impl Visitor {
         let fields = &self.fields;
         let mut client = RawClient::connect(addr);
         client.send(format!(
-            "{method} {target} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{accept}{cookies}{fields}{content}\r\n{}",
+            "{method} {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{accept}{cookies}{fields}{content}\r\n{}",
             form.unwrap_or_default(),
         ));
         let response = client.response_to(method);
@@ -345,16 +345,20 @@ fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
     Some(rest.split_once(after)?.0)
 }
 
-/// The address and target of an `http` URL on this machine.
-fn split(url: &str) -> (SocketAddr, &str) {
+/// The authority, address and target of an `http` URL on this machine.
+fn split(url: &str) -> (&str, SocketAddr, &str) {
     let rest = url
         .strip_prefix("http://")
         .unwrap_or_else(|| panic!("not http: {url}"));
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(at);
-    let authority = authority.replace("localhost", "127.0.0.1");
-    let addr = authority.parse().unwrap_or_else(|e| panic!("{e}: {url}"));
-    (addr, if target.is_empty() { "/" } else { target })
+    let addr = authority.replace("localhost", "127.0.0.1").parse();
+    let addr = addr.unwrap_or_else(|e| panic!("{e}: {url}"));
+    (
+        authority,
+        addr,
+        if target.is_empty() { "/" } else { target },
+    )
 }
 
 fn absolute(base: &str, location: &str) -> String {

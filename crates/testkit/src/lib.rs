@@ -10,7 +10,7 @@
 //! | Weir itself | [`Weir`], [`run_cli`] |
 //! | endpoints behind it | [`Echo`] (behaves), [`App`] (behaves as it is told), [`Origin`] (does as its script says), [`GrpcHealth`], [`Nginx`] |
 //! | where endpoints are found | [`Consul`] (plays its part), [`Etcd`] (the real one), [`NameServer`] |
-//! | clients before it | [`RawClient`], [`curl`], [`Browser`], [`Load`], [`Wrk`], [`SlowHttpTest`] |
+//! | clients before it | [`RawClient`], [`curl`], [`Browser`], [`Chromium`] (the real one), [`Visitor`], [`Load`], [`Wrk`], [`SlowHttpTest`] |
 //! | what it keeps its counts in | [`Redis`], [`RedisCluster`] (the real ones) |
 //! | peers beside it | [`Nginx`], [`Haproxy`], [`Program`] |
 //! | where addresses belong | [`Mmdb`] |
@@ -19,6 +19,7 @@
 mod acceptor;
 mod app;
 mod browser;
+mod chromium;
 mod cli;
 mod client;
 mod consul;
@@ -52,6 +53,7 @@ mod wrk;
 
 pub use app::{App, Reply, Seen};
 pub use browser::{Browser, Page};
+pub use chromium::Chromium;
 pub use cli::{CliOutput, run_cli};
 pub use client::{RawClient, boundaries};
 pub use consul::{Consul, Instance};

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use weir_testkit::{Nginx, Weir, Wrk};
+use weir_testkit::{Nginx, RawClient, Weir, Wrk};
 
 use super::report::Report;
 use super::sample::{Sample, Samples, mebibytes};
@@ -43,7 +43,7 @@ policies:
     firewall:
       deny: [192.0.2.0/24, \"file:deny.txt\"]
       rules:
-        - { deny: { path: [\"*.php\", /wp-admin/*] } }
+        - { deny: { path: ['~\\.php$', /wp-admin/*] } }
         - { deny: { headers: { user-agent: \"~(?i)sqlmap|nikto\" } } }
 ";
 
@@ -176,9 +176,25 @@ fn start(name: &'static str, words: &str, binary: &Path, origin: &Nginx) -> Resu
         .value("secret", SECRET)
         .file("deny.txt", denied())
         .cores(PROXY_CORE);
+    let weir = Weir::try_launch(launch)?;
+    // What does not guard costs nothing.
+    let without_token = if words.contains("login") { 401 } else { 200 };
+    let denied = if words.contains("wall") {
+        403
+    } else {
+        without_token
+    };
+    for (path, expected) in [("/", without_token), ("/x.php", denied)] {
+        let status = RawClient::connect(weir.addr("web")).get(path).status;
+        if status != expected {
+            return Err(format!(
+                "{name}: {path} without a token is answered with {status}"
+            ));
+        }
+    }
     Ok(Row {
         name,
-        weir: Weir::try_launch(launch)?,
+        weir,
         samples: Samples::default(),
     })
 }

@@ -9,9 +9,9 @@ use weir_net::Micros;
 use weir_service::Policy;
 
 use crate::{
-    codec::{BodyLength, FieldId, Method, Parsed, RequestHead, TargetForm, encode},
-    exchange::{Headers, Stays, forward},
-    guard::{Names, RequestEdit},
+    codec::{BodyLength, FieldId, Method, Names, Parsed, RequestHead, TargetForm, encode},
+    exchange::{Exchange, Headers, Stays, forward},
+    guard::{ExplainedPolicy, RequestEdit},
     plan::{Action, AddressText, Hedge, ListenerPlan, Plan, RoutePlan},
     proxy::NEVER,
     route::{self, Captures, Lookup, Outcome, Template, Values, Verdict},
@@ -83,6 +83,8 @@ pub struct ExplainedRoute {
     pub parameters: Vec<(String, String)>,
     /// The largest request body in bytes, if there is a bound.
     pub max_body: Option<u64>,
+    /// Policies, in the order in which they are asked.
+    pub policies: Vec<ExplainedPolicy>,
     /// What it does.
     pub action: ExplainedAction,
 }
@@ -262,8 +264,26 @@ impl Plan {
                 })
                 .collect(),
             max_body: (max_body != u64::MAX).then_some(max_body),
+            policies: self.policies(route, question, listener, &path)?,
             action: self.action(route, question, &request, listener, &values)?,
         })
+    }
+
+    fn policies(
+        &self,
+        route: &RoutePlan,
+        question: &Question<'_>,
+        listener: &ListenerPlan,
+        path: &[u8],
+    ) -> Result<Vec<ExplainedPolicy>, ExplainedAnswer> {
+        let Some(guard) = &route.guard else {
+            return Ok(Vec::new());
+        };
+        let mut exchange = Exchange::new();
+        exchange.request = parse(question, listener)?;
+        exchange.path_changed = true;
+        exchange.path.extend_from_slice(path);
+        Ok(guard.explain(&exchange, question.from, &route.name))
     }
 
     fn steps(&self, lookup: &Lookup<'_>, headers: &Headers<'_>) -> Vec<ExplainedStep> {

@@ -41,7 +41,7 @@ pub use self::{
         Decision, ExplainedAction, ExplainedAnswer, ExplainedHedge, ExplainedRoute,
         ExplainedService, ExplainedStep, Explanation, Question,
     },
-    guard::GuardInput,
+    guard::{ExplainedPolicy, GuardInput},
     local::{Local, Shared},
     plan::{Input, ListenerInput, Plan, ServiceInput},
 };

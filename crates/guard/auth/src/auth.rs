@@ -21,7 +21,7 @@ use crate::authenticator::{Authenticator, Require};
 use crate::basic::Basic;
 use crate::config::{MethodConfig, RequireConfig};
 use crate::introspection::Introspection;
-use crate::jwt::{Jwt, JwtConfig, JwksConfig, Key, KeySet, KeySource};
+use crate::jwt::{JwksConfig, Jwt, JwtConfig, Key, KeySet, KeySource};
 use crate::method::{Kind, Method};
 use crate::oidc::{Logins, Oidc};
 
@@ -205,9 +205,10 @@ impl Auth {
 
     fn method(&self, named: &NamedMethod, cx: &mut Cx) -> Option<Arc<Method>> {
         let live = self.live();
-        let same = live.methods.iter().find(|live| {
-            live.policy == named.policy && live.config == named.config
-        });
+        let same = live
+            .methods
+            .iter()
+            .find(|live| live.policy == named.policy && live.config == named.config);
         if let Some(method) = same.and_then(|live| live.method.upgrade()) {
             return Some(method);
         }
@@ -256,7 +257,10 @@ impl Auth {
                 let (events, control) = (self.0.events.clone(), self.0.asker.control().cloned());
                 let oidc = Oidc::new(config, policy, client, events, control);
                 if oidc.is_none() {
-                    cx.error(config.session_secrets.span, "sessions cannot be sealed with this");
+                    cx.error(
+                        config.session_secrets.span,
+                        "sessions cannot be sealed with this",
+                    );
                 }
                 oidc.map(Kind::Oidc)
             }

@@ -44,7 +44,8 @@ impl Require {
                 detail: "a scope that is needed here is missing",
             });
         }
-        let has = |(path, wanted): &(ClaimPath, Vec<Box<str>>)| identity.claims.matches(path, wanted);
+        let has =
+            |(path, wanted): &(ClaimPath, Vec<Box<str>>)| identity.claims.matches(path, wanted);
         (!self.claims.iter().all(has)).then_some(Fault {
             why: Why::Claim,
             detail: "a claim that is needed here is missing or has another value",

@@ -25,14 +25,20 @@ const LONGEST: usize = 4 << 10;
 #[derive(Debug)]
 pub struct Cache {
     seed: RandomState,
-    sets: Box<[[Option<Entry>; WAYS]]>,
+    sets: Box<[Set]>,
     /// Counts uses.
     tick: u64,
 }
 
+/// The hashes stand apart from what they are of, in one line of the processor's cache.
+#[derive(Debug, Default)]
+struct Set {
+    hashes: [u64; WAYS],
+    entries: [Option<Entry>; WAYS],
+}
+
 #[derive(Debug)]
 struct Entry {
-    hash: u64,
     method: u64,
     epoch: u64,
     /// When it ends, in seconds since 1970.
@@ -45,17 +51,21 @@ struct Entry {
 impl Cache {
     /// A cache for at least so many credentials, of 4 KiB at most each. It takes no memory to speak of before it has any.
     pub fn new(capacity: usize) -> Self {
-        let sets = capacity.div_ceil(WAYS).clamp(1, 1 << 20).next_power_of_two();
+        let sets = capacity
+            .div_ceil(WAYS)
+            .clamp(1, 1 << 20)
+            .next_power_of_two();
         Self {
             seed: RandomState::default(),
-            sets: (0..sets).map(|_| [const { None }; WAYS]).collect(),
+            sets: (0..sets).map(|_| Set::default()).collect(),
             tick: 0,
         }
     }
 
     /// How many there are, whether they still count or not.
     pub fn len(&self) -> usize {
-        self.sets.iter().flatten().flatten().count()
+        let entries = self.sets.iter().flat_map(|set| &set.entries);
+        entries.flatten().count()
     }
 
     /// Whether there are none.
@@ -75,11 +85,8 @@ impl Cache {
         self.tick += 1;
         let tick = self.tick;
         let set = self.set(hash);
-        let place = set.iter_mut().find(|place| {
-            place.as_ref().is_some_and(|entry| {
-                entry.hash == hash && entry.method == method && *entry.credential == *credential
-            })
-        })?;
+        let at = set.position(hash, method, credential)?;
+        let place = &mut set.entries[at];
         let entry = place.as_mut()?;
         if entry.epoch != epoch || entry.until <= now {
             *place = None;
@@ -104,7 +111,6 @@ impl Cache {
         let hash = self.hash(method, credential);
         self.tick += 1;
         let entry = Entry {
-            hash,
             method,
             epoch,
             until,
@@ -113,17 +119,14 @@ impl Cache {
             identity: Arc::clone(identity),
         };
         let set = self.set(hash);
-        let same = set.iter().position(|place| {
-            place.as_ref().is_some_and(|entry| {
-                entry.hash == hash && entry.method == method && *entry.credential == *credential
-            })
-        });
         let oldest = || {
-            let used = |at: &usize| set[*at].as_ref().map_or(0, |entry| entry.used);
+            let used = |at: &usize| set.entries[*at].as_ref().map_or(0, |entry| entry.used);
             (0..WAYS).min_by_key(used).unwrap_or(0)
         };
+        let same = set.position(hash, method, credential);
         let at = same.unwrap_or_else(oldest);
-        set[at] = Some(entry);
+        set.hashes[at] = hash;
+        set.entries[at] = Some(entry);
     }
 
     fn hash(&self, method: u64, credential: &[u8]) -> u64 {
@@ -133,10 +136,19 @@ impl Cache {
         hasher.finish()
     }
 
-    fn set(&mut self, hash: u64) -> &mut [Option<Entry>; WAYS] {
+    fn set(&mut self, hash: u64) -> &mut Set {
         let mask = self.sets.len() - 1;
         // A power of two, so the index is always within.
         &mut self.sets[hash as usize & mask]
+    }
+}
+
+impl Set {
+    /// Where a credential is.
+    fn position(&self, hash: u64, method: u64, credential: &[u8]) -> Option<usize> {
+        let is_it = |entry: &Entry| entry.method == method && *entry.credential == *credential;
+        (0..WAYS)
+            .find(|at| self.hashes[*at] == hash && self.entries[*at].as_ref().is_some_and(is_it))
     }
 }
 
@@ -144,5 +156,93 @@ impl Default for Cache {
     /// A cache for 4096 credentials.
     fn default() -> Self {
         Self::new(4096)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::claims::Claims;
+    use crate::identity::{MethodKind, Person, Shape};
+
+    fn somebody(subject: &str) -> Arc<Identity> {
+        let shape = Shape {
+            method: MethodKind::Jwt,
+            policy: "".into(),
+            headers: Vec::new(),
+        };
+        let person = Person {
+            subject,
+            ..Person::default()
+        };
+        shape
+            .identity(person, Claims::default())
+            .expect("an identity")
+    }
+
+    #[test]
+    fn an_entry_counts_for_its_method_its_epoch_its_bytes_and_its_time() {
+        let mut cache = Cache::new(8);
+        cache.insert(1, 5, b"token", 100, &somebody("alice"));
+        assert_eq!(
+            cache.find(1, 5, b"token", 99).map(|who| &*who.subject),
+            Some("alice")
+        );
+        for (method, credential) in [
+            (2, "token"),
+            (1, "tokem"),
+            (1, "toke"),
+            (1, "token "),
+            (1, ""),
+        ] {
+            assert!(cache.find(method, 5, credential.as_bytes(), 99).is_none());
+        }
+        assert!(cache.find(1, 5, b"token", 100).is_none(), "it has ended");
+        assert!(cache.is_empty(), "and takes no place");
+        cache.insert(1, 5, b"token", 100, &somebody("alice"));
+        assert!(
+            cache.find(1, 6, b"token", 99).is_none(),
+            "the keys are others"
+        );
+        cache.insert(1, 5, &[0; LONGEST + 1], 100, &somebody("alice"));
+        assert!(cache.is_empty(), "too long");
+    }
+
+    #[test]
+    fn it_is_full_when_it_is_full() {
+        let mut cache = Cache::new(64);
+        let alice = somebody("alice");
+        for token in 0_u32..10_000 {
+            cache.insert(1, 0, &token.to_le_bytes(), 100, &alice);
+            assert!(
+                cache.find(1, 0, &token.to_le_bytes(), 0).is_some(),
+                "the last one stays"
+            );
+        }
+        assert!((32..=64).contains(&cache.len()), "{}", cache.len());
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_says_what_was_not_put_in(
+            steps in proptest::collection::vec((0_u8..2, 0_u64..2, 0_u8..12, 0_u64..20, any::<bool>()), 1..200)
+        ) {
+            let mut cache = Cache::new(4);
+            let mut model = std::collections::HashMap::new();
+            for (now, (method, epoch, token, life, insert)) in (0_u64..).zip(steps) {
+                let name = (u64::from(method), [token]);
+                if insert {
+                    let who = format!("{method} {token} {epoch}");
+                    cache.insert(name.0, epoch, &name.1, now + life, &somebody(&who));
+                    model.insert(name, (epoch, now + life, who));
+                } else if let Some(found) = cache.find(name.0, epoch, &name.1, now) {
+                    let (put_epoch, until, who) = model.get(&name).expect("it was put in");
+                    prop_assert_eq!((*put_epoch, &**who), (epoch, &*found.subject));
+                    prop_assert!(*until > now);
+                }
+            }
+        }
     }
 }

@@ -64,15 +64,18 @@ pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
 
 /// base64 with its padding (RFC 4648, section 4).
 pub(crate) fn to_base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| chunk.get(at).map_or(0, |byte| u32::from(*byte));
         let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
         for at in 0..4 {
             let letter = LETTERS[(bits >> (18 - 6 * at)) as usize & 0x3f];
-            text.push(if at <= chunk.len() { char::from(letter) } else { '=' });
+            text.push(if at <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     text
@@ -94,7 +97,10 @@ pub(crate) fn from_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     }
     let mut bytes = [0; N];
     for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
-        let (high, low) = (char::from(high).to_digit(16)?, char::from(low).to_digit(16)?);
+        let (high, low) = (
+            char::from(high).to_digit(16)?,
+            char::from(low).to_digit(16)?,
+        );
         *byte = (high * 16 + low) as u8;
     }
     Some(bytes)
@@ -135,11 +141,21 @@ mod tests {
     #[test]
     fn only_the_canonical_text_is_read() {
         // RFC 4648, section 10.
-        for (text, bytes) in [("", ""), ("Zg", "f"), ("Zm8", "fo"), ("Zm9v", "foo"), ("Zm9vYg", "foob")] {
-            assert_eq!(base64url(text.as_bytes()).as_deref(), Some(bytes.as_bytes()));
+        for (text, bytes) in [
+            ("", ""),
+            ("Zg", "f"),
+            ("Zm8", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYg", "foob"),
+        ] {
+            assert_eq!(
+                base64url(text.as_bytes()).as_deref(),
+                Some(bytes.as_bytes())
+            );
         }
         for text in [
-            "Zg==", "Zh", "Zm9", "Zm8=", "Z", "Zm9vY", "Zm9v ", "Zm 9v", "Zm9v\n", "Zm+v", "Zm/v", "Zm9vYg==", "é", ".",
+            "Zg==", "Zh", "Zm9", "Zm8=", "Z", "Zm9vY", "Zm9v ", "Zm 9v", "Zm9v\n", "Zm+v", "Zm/v",
+            "Zm9vYg==", "é", ".",
         ] {
             assert_eq!(base64url(text.as_bytes()), None, "{text}");
         }
@@ -150,7 +166,10 @@ mod tests {
         // RFC 6749, section 2.3.1.
         let seen = basic_credentials("s6BhdRkqt3", "gX1fBat3bV");
         assert_eq!(seen, "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW");
-        assert_eq!(basic_credentials("a:b", "c d"), format!("Basic {}", to_base64(b"a%3Ab:c%20d")));
+        assert_eq!(
+            basic_credentials("a:b", "c d"),
+            format!("Basic {}", to_base64(b"a%3Ab:c%20d"))
+        );
     }
 
     #[test]
@@ -158,7 +177,9 @@ mod tests {
         for text in ["YTpi", "YTo=", "YTo", "YQ==", "YQ", ""] {
             assert!(base64(text.as_bytes()).is_some(), "{text}");
         }
-        for text in ["YTo==", "YQ=", "YTpi=", "YTpi==", "YTpi====", "=", "Y=Q=", "YT_i"] {
+        for text in [
+            "YTo==", "YQ=", "YTpi=", "YTpi==", "YTpi====", "=", "Y=Q=", "YT_i",
+        ] {
             assert_eq!(base64(text.as_bytes()), None, "{text}");
         }
     }

@@ -68,8 +68,7 @@ impl MethodKind {
 }
 
 /// The fields that every identity is told in.
-pub(crate) const STANDARD_FIELDS: [&str; 3] =
-    ["x-auth-subject", "x-auth-method", "x-auth-scopes"];
+pub(crate) const STANDARD_FIELDS: [&str; 3] = ["x-auth-subject", "x-auth-method", "x-auth-scopes"];
 
 /// Longer values are not passed on.
 const LONGEST_VALUE: usize = 1024;

@@ -41,11 +41,11 @@ mod session;
 mod testing;
 
 pub use crate::{
-    api_key::{ApiKeyConfig, KeyEntry, KeyError, KeyHash, NewKey, Timestamp},
+    api_key::{ApiKeyConfig, KeyEntry, KeyError, KeyHash, KeysConfig, NewKey, Timestamp},
     asked::Asked,
     auth::{Auth, Event, NamedMethod},
     authenticator::Authenticator,
-    basic::{BasicConfig, PasswordError, hash_password},
+    basic::{BasicConfig, PasswordError, UserConfig, hash_password},
     cache::Cache,
     check::{Answered, Check, Hidden, Pass, Question},
     claims::{ClaimPath, Claims},

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
-};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair};
 use aws_lc_rs::{hmac, rsa};
 use serde_json::{Value, json};
 use weir_config::{Cx, Span};
@@ -44,7 +42,10 @@ impl Request {
 
 impl Asked for Request {
     fn fields<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let named = self.fields.iter().filter(move |(n, _)| n.as_bytes() == name);
+        let named = self
+            .fields
+            .iter()
+            .filter(move |(n, _)| n.as_bytes() == name);
         named.map(|(_, value)| value.as_slice())
     }
 
@@ -82,10 +83,16 @@ pub(crate) fn compile(
 ) -> Result<Arc<Authenticator>, String> {
     let mut cx = Cx::from_text("weir.yaml", methods, &|_| None);
     let methods = cx.decode::<Vec<MethodConfig>>();
-    let methods = cx.finish(methods).map_err(|problems| problems.to_string())?.value;
+    let methods = cx
+        .finish(methods)
+        .map_err(|problems| problems.to_string())?
+        .value;
     let mut cx = Cx::from_text("weir.yaml", require, &|_| None);
     let require = cx.decode::<RequireConfig>();
-    let require = cx.finish(require).map_err(|problems| problems.to_string())?.value;
+    let require = cx
+        .finish(require)
+        .map_err(|problems| problems.to_string())?
+        .value;
     let named: Vec<NamedMethod> = methods
         .into_iter()
         .map(|config| NamedMethod {
@@ -96,7 +103,9 @@ pub(crate) fn compile(
         .collect();
     let mut cx = Cx::default();
     let authenticator = auth.authenticator(&named, anonymous, &require, &mut cx);
-    let compiled = cx.finish(authenticator).map_err(|problems| problems.to_string())?;
+    let compiled = cx
+        .finish(authenticator)
+        .map_err(|problems| problems.to_string())?;
     Ok(compiled.value)
 }
 
@@ -164,7 +173,8 @@ impl Signer {
                     _ => &signature::RSA_PKCS1_SHA256,
                 };
                 let mut signed = vec![0; pair.public_modulus_len()];
-                pair.sign(encoding, &random, text, &mut signed).expect("signed");
+                pair.sign(encoding, &random, text, &mut signed)
+                    .expect("signed");
                 signed
             }
             Self::Curve(_, pair) => pair.sign(&random, text).expect("signed").as_ref().to_vec(),
@@ -175,7 +185,9 @@ impl Signer {
                     Algorithm::Hs512 => hmac::HMAC_SHA512,
                     _ => hmac::HMAC_SHA256,
                 };
-                hmac::sign(&hmac::Key::new(hash, secret), text).as_ref().to_vec()
+                hmac::sign(&hmac::Key::new(hash, secret), text)
+                    .as_ref()
+                    .to_vec()
             }
         }
     }

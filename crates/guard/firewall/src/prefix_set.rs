@@ -2,26 +2,32 @@
 //!
 //! Of prefixes that lie in one another only the widest count, and the others never overlap: so an address is in the set
 //! if it lies in the last prefix that begins at or below it. Sorted first addresses and one byte each for the length are
-//! the whole set, 5 bytes for a prefix of IPv4 and 9 for one of IPv6: a lookup among a million costs what its cache
+//! the whole set, some 5 bytes for a prefix of IPv4 and 10 for one of IPv6: a lookup among a million costs what its cache
 //! misses cost, so little memory is what makes it fast.
 //!
-//! The place comes from a static search tree: every level holds the first number of each node of the one below, and a
-//! node is one cache line. A million prefixes of IPv4 are five nodes deep, of IPv6 seven, of which the upper ones stay in
-//! the cache. All of a node is compared at once, without branches, which nothing could predict. Nobody gives out less
-//! than a /64 of IPv6, so prefixes up to there have a tree of their own, of half the numbers' size.
+//! The place comes from a table by the leading bits of the number, counted from the first prefix, with an entry for
+//! a few prefixes; among those it is searched for. Addresses that are spread evenly are found with two cache
+//! misses, and those that crowd together cost some steps more. Nobody gives out less than a /64 of IPv6, so prefixes up
+//! to there have a table of their own, of half the numbers' size.
 
 use std::net::IpAddr;
 
 use weir_config::Cidr;
 
+/// How many bytes of numbers there are for each slot of a table, if they are spread evenly: half a cache line, since
+/// they begin anywhere in one.
+const SLOT_BYTES: usize = 32;
+/// The largest table takes up a megabyte.
+const MOST_BITS: u32 = 18;
+
 /// A set of addresses. An IPv4 address that is written as IPv6 (`::ffff:10.0.0.1`) is the IPv4 address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrefixSet {
-    v4: Tree<u32, 16>,
+    v4: Prefixes<u32>,
     /// The upper halves of prefixes of at most 64 bits.
-    v6: Tree<u64, 8>,
+    v6: Prefixes<u64>,
     /// Longer ones.
-    v6_long: Tree<u128, 4>,
+    v6_long: Prefixes<u128>,
     prefixes: usize,
 }
 
@@ -85,9 +91,9 @@ impl FromIterator<Cidr> for PrefixSet {
             }
         }
         Self {
-            v4: Tree::new(v4),
-            v6: Tree::new(v6),
-            v6_long: Tree::new(v6_long),
+            v4: Prefixes::new(v4),
+            v6: Prefixes::new(v6),
+            v6_long: Prefixes::new(v6_long),
             prefixes: count,
         }
     }
@@ -95,21 +101,33 @@ impl FromIterator<Cidr> for PrefixSet {
 
 /// An address, or half of one, as a number.
 trait Number: Copy + Ord {
-    const MAX: Self;
     /// Whether both begin with the same `length` bits.
     fn agrees(self, other: Self, length: u8) -> bool;
+    /// Its place in a table that begins at `least`, if it does not lie before it.
+    fn slot(self, least: Self, shift: u32) -> Option<usize>;
+    /// How many of the last bits to leave out, so that what is left of the distance from `least` fits into so many.
+    fn shift(self, least: Self, bits: u32) -> u32;
 }
 
 macro_rules! numbers {
     ($($number:ty),*) => {$(
         impl Number for $number {
-            const MAX: Self = Self::MAX;
-
             #[inline]
             fn agrees(self, other: Self, length: u8) -> bool {
                 let free = Self::BITS - u32::from(length);
                 // Of no bits at all, all agree.
                 (self ^ other).checked_shr(free).unwrap_or(0) == 0
+            }
+
+            #[inline]
+            fn slot(self, least: Self, shift: u32) -> Option<usize> {
+                let slot = self.checked_sub(least)? >> shift;
+                Some(usize::try_from(slot).unwrap_or(usize::MAX))
+            }
+
+            fn shift(self, least: Self, bits: u32) -> u32 {
+                let span = Self::BITS - (self - least).leading_zeros();
+                span.saturating_sub(bits)
             }
         }
     )*};
@@ -117,101 +135,95 @@ macro_rules! numbers {
 
 numbers!(u32, u64, u128);
 
-/// Prefixes that do not overlap, in nodes of `N` numbers.
+/// Prefixes that do not overlap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Tree<T, const N: usize> {
-    /// From the one node at the top down to the first number of each prefix.
-    levels: Box<[Level<T, N>]>,
-    /// How many bits each prefix fixes.
+struct Prefixes<T> {
+    /// The first number of each, in order.
+    firsts: Box<[T]>,
+    /// How many bits each fixes; only one number if it is the same for all, as in a list of addresses.
     lengths: Box<[u8]>,
+    /// The least of them: what does not agree so far lies in no prefix, and nothing more has to be fetched.
+    shortest: u8,
+    /// For each slot, how many prefixes begin before it; and at the end, how many there are.
+    before: Box<[u32]>,
+    shift: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Level<T, const N: usize> {
-    /// The last node is filled up with the largest number.
-    nodes: Box<[[T; N]]>,
-    /// How many numbers there are.
-    len: usize,
-}
-
-impl<T, const N: usize> Default for Tree<T, N> {
+impl<T> Default for Prefixes<T> {
     fn default() -> Self {
         Self {
-            levels: [].into(),
+            firsts: [].into(),
             lengths: [].into(),
+            shortest: 0,
+            before: [].into(),
+            shift: 0,
         }
     }
 }
 
-impl<T: Number, const N: usize> Tree<T, N> {
+impl<T: Number> Prefixes<T> {
     /// Of prefixes as their first number and length.
     fn new(mut prefixes: Vec<(T, u8)>) -> Self {
         // The widest of those that begin together comes first.
         prefixes.sort_unstable();
         prefixes.dedup_by(|next, kept| next.0.agrees(kept.0, kept.1));
-        if prefixes.is_empty() {
+        let (Some((least, _)), Some((most, _))) = (prefixes.first(), prefixes.last()) else {
             return Self::default();
+        };
+        let lengths = || prefixes.iter().map(|(_, length)| *length);
+        let shortest = lengths().min().unwrap_or_default();
+        let lengths = if lengths().all(|length| length == shortest) {
+            [shortest].into()
+        } else {
+            lengths().collect()
+        };
+        let bits = (prefixes.len() * size_of::<T>() / SLOT_BYTES)
+            .max(1)
+            .ilog2();
+        let shift = most.shift(*least, bits.clamp(1, MOST_BITS));
+        let mut before = Vec::new();
+        for (index, (first, _)) in prefixes.iter().enumerate() {
+            // The distances grow, and none of them is too large for a slot.
+            let slot = first.slot(*least, shift).unwrap_or_default();
+            before.resize((slot + 1).max(before.len()), index as u32);
         }
-        let lengths = prefixes.iter().map(|(_, length)| *length).collect();
-        let mut numbers: Vec<T> = prefixes.into_iter().map(|(first, _)| first).collect();
-        let mut levels = vec![];
-        while numbers.len() > N {
-            let above = numbers.iter().copied().step_by(N).collect();
-            levels.push(Level::new(&std::mem::replace(&mut numbers, above)));
-        }
-        levels.push(Level::new(&numbers));
-        levels.reverse();
+        before.push(prefixes.len() as u32);
         Self {
-            levels: levels.into(),
+            firsts: prefixes.iter().map(|(first, _)| *first).collect(),
             lengths,
+            shortest,
+            before: before.into(),
+            shift,
         }
     }
 
     #[inline]
     fn contains(&self, number: T) -> bool {
-        // How many numbers lie at or below it, and the last of them.
-        let mut rank: usize = 1;
-        let mut below = number;
-        for level in &self.levels {
-            // Below the first number of the level above, there is none here either.
-            let Some(numbers) = rank.checked_sub(1).and_then(|node| level.nodes.get(node)) else {
-                return false;
-            };
-            rank = ((rank - 1) * N + rank_in(numbers, number)).min(level.len);
-            below = numbers[rank.wrapping_sub(1) % N];
-        }
-        let length = rank.checked_sub(1).and_then(|at| self.lengths.get(at));
-        length.is_some_and(|&length| number.agrees(below, length))
+        let Some(at) = self.last_before(number) else {
+            return false;
+        };
+        let first = self.firsts.get(at);
+        let Some(first) = first.filter(|first| number.agrees(**first, self.shortest)) else {
+            return false;
+        };
+        let length = self.lengths.get(at).or_else(|| self.lengths.first());
+        length.is_some_and(|length| number.agrees(*first, *length))
+    }
+
+    /// The last prefix that begins at or before `number`.
+    #[inline]
+    fn last_before(&self, number: T) -> Option<usize> {
+        let slot = number.slot(*self.firsts.first()?, self.shift)?;
+        // Beyond the last slot lies nothing but what the last prefix may reach to.
+        let slot = slot.min(self.before.len() - 2);
+        let (start, end) = (self.before[slot] as usize, self.before[slot + 1] as usize);
+        let inside = self.firsts[start..end].partition_point(|first| *first <= number);
+        (start + inside).checked_sub(1)
     }
 
     fn bytes(&self) -> usize {
-        let nodes: usize = self.levels.iter().map(|level| level.nodes.len()).sum();
-        nodes * size_of::<[T; N]>() + self.lengths.len()
+        size_of_val(&*self.firsts) + size_of_val(&*self.lengths) + size_of_val(&*self.before)
     }
-}
-
-impl<T: Number, const N: usize> Level<T, N> {
-    fn new(numbers: &[T]) -> Self {
-        let nodes = numbers.chunks(N).map(|numbers| {
-            let mut node = [T::MAX; N];
-            node[..numbers.len()].copy_from_slice(numbers);
-            node
-        });
-        Self {
-            nodes: nodes.collect(),
-            len: numbers.len(),
-        }
-    }
-}
-
-/// How many numbers of a node are at most `number`.
-#[inline]
-fn rank_in<T: Number, const N: usize>(node: &[T; N], number: T) -> usize {
-    let mut rank = 0_u32;
-    for first in node {
-        rank += u32::from(*first <= number);
-    }
-    rank as usize
 }
 
 #[cfg(test)]

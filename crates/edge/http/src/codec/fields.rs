@@ -7,6 +7,7 @@
 
 use super::facts;
 use super::field_id::FieldId;
+use super::names::Names;
 
 /// One field line: offsets into the arena of the [`Fields`] that it came from.
 #[derive(Clone, Copy, Debug)]
@@ -244,6 +245,15 @@ impl Fields {
     pub(super) fn adopt(&mut self, head: &[u8]) {
         self.arena.clear();
         self.arena.extend_from_slice(head);
+    }
+
+    /// Marks as not to be forwarded the lines whose names are among these: for trailers.
+    pub(crate) fn mark_named(&mut self, names: &Names) {
+        for index in 0..self.list.len() {
+            if names.has(self.name(&self.list[index])) {
+                self.list[index].flags |= HOP;
+            }
+        }
     }
 
     /// As [`Self::mark_nominated_by`], for a head's own Connection fields.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     codec::{BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, encode},
     cookie,
-    guard::{self, RequestEdit, client_ip, hides_parameters},
+    guard::{self, RequestEdit, hides_parameters},
     local::{Local, LocalPlan},
     plan::{AddressText, ListenerPlan},
     server::Client,
@@ -120,8 +120,8 @@ fn head_of(
     let plan = client.plan();
     let new_trace = exchange.trace.as_ref().filter(|_| exchange.trace_made);
     let route = exchange.route.map(|route| plan.route(route));
-    // In case a value is filled with it.
-    let address = AddressText::new(client_ip(client, exchange));
+    let told = guard::told_address(plan, client, exchange);
+    let address = told.as_ref().unwrap_or(&client.address);
     let outgoing = Outgoing {
         request: &exchange.request,
         address: &client.address,
@@ -140,7 +140,7 @@ fn head_of(
                 };
                 (&*field.name, left)
             }),
-        edit: guard::request_edit(plan, exchange, &address),
+        edit: guard::request_edit(plan, exchange, address),
         copy,
     };
     write_request_head(out, &outgoing, listener, target);

@@ -83,6 +83,9 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
 
     if let Some(guard) = &route.guard {
         if let (Some(cors), Some(_)) = (route.cors(), asked) {
+            if let Some(refusal) = guard::firewalls(local, client, exchange, route, guard) {
+                return reply::error(local, client, exchange, listener, refusal, None).await;
+            }
             return guard::cors::preflight(local, client, exchange, listener, cors).await;
         }
         match guard::check(local, client, exchange, route, guard) {

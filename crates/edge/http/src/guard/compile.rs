@@ -8,17 +8,21 @@ use std::{
 use weir_auth::{Auth, AuthItem, Authenticator, Logins, NamedMethod, RequireConfig};
 use weir_config::{Cx, Map, Name, OneOrMany, Span, Spanned};
 use weir_firewall::{FirewallConfig, FirewallPolicyConfig, Firewalls, Geo};
-use weir_limit::{KeyPart, LimitSpec, Plan, Prepared, RateLimitConfig, store::Store};
+use weir_limit::{
+    KeyPart, LimitSpec, Prepared, RateLimitConfig,
+    store::{SharedLimiter, Store},
+};
 use weir_telemetry::Registry;
 
 use super::{
-    ForwardAuthStep, Guard, Names, Step,
+    ForwardAuthStep, Guard, Step,
     auth::AuthStep,
     firewall::FirewallStep,
     forward_auth::ForwardAuthPlan,
     headers::{HeadPlan, HeadPolicies},
-    limit::{LimitStep, Shared},
+    limit::LimitStep,
 };
+use crate::codec::Names;
 use crate::config::{NONE, PolicyConfig, RouteConfig};
 
 /// What guards are compiled from.
@@ -150,7 +154,10 @@ impl<'a, 'i> Compiler<'a, 'i> {
             }
         }
         good &= limits.iter().all(|(_, limit)| limit.is_some());
-        let limits = limits.into_iter().filter_map(|(_, limit)| limit);
+        let mut limits: Vec<_> = limits.into_iter().filter_map(|(_, limit)| limit).collect();
+        // What a store has counted cannot be taken back, so it is asked when nobody here refuses.
+        limits.sort_by_key(|limit| limit.shared.is_some());
+        let limits = limits.into_iter();
         let (known, unknown): (Vec<_>, Vec<_>) = limits.partition(|limit| needs_identity(limit));
         let mut answers_drop = Names::default();
         for limit in known.iter().chain(&unknown) {
@@ -311,16 +318,11 @@ impl<'a, 'i> Compiler<'a, 'i> {
         let spec = limiter.spec();
         let shared = spec.store.as_ref().and_then(|shared| {
             let store = self.input.stores.get(&*shared.engine)?;
-            let plans = spec.plans.iter().map(|(plan, _)| Some(&**plan));
-            let quotas = std::iter::once(None).chain(plans).filter_map(|plan| {
-                let at: Plan = limiter.plan(plan);
-                Some((at, store.quota(key, plan, spec.quota(at))?))
-            });
-            Some(Shared {
-                store: store.clone(),
-                on_error: shared.on_error,
-                quotas: quotas.collect(),
-            })
+            Some(SharedLimiter::new(
+                Arc::clone(&limiter),
+                store.clone(),
+                shared.on_error,
+            ))
         });
         Some(Arc::new(LimitStep {
             name: Arc::clone(name),

@@ -3,11 +3,10 @@
 use weir_auth::{Hidden, Identity};
 
 use super::{
-    Names,
     headers::HeadPlan,
     value::{Facts, Who},
 };
-use crate::codec::{Field, FieldId, Fields};
+use crate::codec::{Field, FieldId, Fields, Names};
 
 /// The changes for one request.
 pub(crate) struct RequestEdit<'a> {

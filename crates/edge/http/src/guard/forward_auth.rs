@@ -11,11 +11,11 @@ use weir_net::Micros;
 use weir_telemetry::Reason;
 
 use super::{
-    Names, amend_own_answer,
+    amend_own_answer,
     subrequest::{Subrequest, Unanswered},
 };
 use crate::{
-    codec::{FieldId, Fields, Method, encode},
+    codec::{FieldId, Fields, Method, Names, encode},
     config::{AskMethod, ChangedField, ForwardAuthConfig},
     exchange::{Answer, Exchange, FieldSet, Next, forward, reply},
     local::Local,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use weir_limit::{
-    FieldStyle, Key, Limiter, OnStoreError, Plan, Verdict,
+    FieldStyle, Key, Limiter, Plan, Verdict,
     fields::{self, Shown},
-    store::{SharedQuota, Store},
+    store::SharedLimiter,
 };
 use weir_telemetry::{Decision, PolicyMetrics, Reason};
 
@@ -24,16 +24,8 @@ pub(crate) struct LimitStep {
     pub(crate) name: Arc<str>,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) metrics: Arc<PolicyMetrics>,
-    pub(crate) shared: Option<Shared>,
-}
-
-/// A limit that several Weirs count together.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) store: Store,
-    pub(crate) on_error: OnStoreError,
-    /// By plan; `None` where any number may pass.
-    pub(crate) quotas: Box<[(Plan, Arc<SharedQuota>)]>,
+    /// What counts where several Weirs do so together.
+    pub(crate) shared: Option<SharedLimiter>,
 }
 
 /// What a limit said of a request.
@@ -252,30 +244,18 @@ impl LimitStep {
         text: &[u8],
         now_ms: u64,
     ) -> Result<Verdict, Answer> {
-        let here = || self.limiter.check(met.key, met.plan, self.cost(), now_ms);
         let Some(shared) = &self.shared else {
-            return Ok(here());
+            return Ok(self.limiter.check(met.key, met.plan, self.cost(), now_ms));
         };
-        let Some((_, quota)) = shared.quotas.iter().find(|(plan, _)| *plan == met.plan) else {
-            return Ok(Verdict::UNLIMITED);
-        };
-        match shared.store.check(quota, text, self.cost()).await {
-            Ok(verdict) => {
-                if verdict.allowed {
-                    // So that this one knows as much when the store cannot be asked.
-                    self.limiter.count(met.key, met.plan, self.cost(), now_ms);
-                }
-                Ok(verdict)
-            }
-            Err(_) => {
-                self.count(local, Decision::Unavailable);
-                match shared.on_error {
-                    OnStoreError::Local => Ok(here()),
-                    OnStoreError::Open => Ok(Verdict::UNLIMITED),
-                    OnStoreError::Closed => Err(Answer::new(503, Reason::LimitUnavailable)),
-                }
-            }
+        let decided = shared
+            .check(met.key, text, met.plan, self.cost(), now_ms)
+            .await;
+        if decided.error.is_some() {
+            self.count(local, Decision::Unavailable);
         }
+        decided
+            .verdict
+            .ok_or_else(|| Answer::new(503, Reason::LimitUnavailable))
     }
 
     /// Acts on a verdict; `None`: there are as many requests in flight as there may be.

@@ -17,11 +17,11 @@ mod auth;
 mod compile;
 pub(crate) mod cors;
 mod edit;
+mod explain;
 mod firewall;
 mod forward_auth;
 mod headers;
 mod limit;
-mod names;
 mod security_headers;
 mod seen;
 mod subrequest;
@@ -34,7 +34,6 @@ use weir_auth::{Hidden, Question};
 use weir_firewall::Geo;
 use weir_telemetry::{Decision, PolicyMetrics};
 
-pub use self::compile::GuardInput;
 pub(crate) use self::{
     address::client_ip,
     answer_edit::{AnswerEdit, amend_own_answer},
@@ -42,7 +41,6 @@ pub(crate) use self::{
     edit::{RequestEdit, hides_parameters, write_blotted, write_target},
     firewall::{FirewallStep, GLOBAL, GlobalFirewall},
     limit::Said,
-    names::Names,
 };
 use self::{
     auth::AuthStep,
@@ -53,7 +51,9 @@ use self::{
     value::Facts,
 };
 pub(crate) use self::{auth::login, forward_auth::refuse};
+pub use self::{compile::GuardInput, explain::ExplainedPolicy};
 use crate::{
+    codec::Names,
     exchange::{Answer, Exchange},
     local::{Local, LocalPlan},
     plan::{AddressText, ListenerPlan, RoutePlan},
@@ -164,6 +164,25 @@ pub(crate) fn check(
     check_from(local, client, exchange, route, guard, 0)
 }
 
+/// Whether the firewalls of a route let a request pass: all that a preflight is asked about.
+pub(crate) fn firewalls(
+    local: &Local,
+    client: &Client,
+    exchange: &mut Exchange,
+    route: &RoutePlan,
+    guard: &Guard,
+) -> Option<Answer> {
+    exchange.client_ip = Some(client_ip(client, exchange));
+    for step in &guard.steps {
+        if let Step::Firewall(firewall) = step
+            && let Checked::Refuse(answer) = firewall.check(local, client, exchange, route, guard)
+        {
+            return Some(answer);
+        }
+    }
+    None
+}
+
 fn check_from(
     local: &Local,
     client: &Client,
@@ -267,6 +286,17 @@ pub(crate) enum Finished {
     Refused(Refused),
     /// Nobody waits any more.
     Gone,
+}
+
+/// The address of a client behind a trusted proxy, if it may be told to somebody.
+pub(crate) fn told_address(
+    plan: &LocalPlan,
+    client: &Client,
+    exchange: &Exchange,
+) -> Option<AddressText> {
+    let route = plan.route(exchange.route?);
+    let tells = client.trusted && route.guard.as_ref()?.head.is_some();
+    tells.then(|| AddressText::new(client_ip(client, exchange)))
 }
 
 /// What policies change about the head of a request. `address` is the client's.

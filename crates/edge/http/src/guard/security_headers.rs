@@ -3,9 +3,8 @@
 //! The lines are rendered when the plan is compiled. For an answer there is only to find out which of them the endpoint
 //! sent itself: it knows better than a policy for many routes, unless that says otherwise.
 
-use super::Names;
 use crate::{
-    codec::{FieldId, Fields, encode},
+    codec::{FieldId, Fields, Names, encode},
     config::{FieldValue, HstsConfig, SecurityHeadersConfig},
 };
 

@@ -28,9 +28,17 @@ impl<'a> Seen<'a> {
         geo: &'a Geo,
     ) -> Self {
         Self {
-            exchange,
-            ip: super::client_ip(client, exchange),
             scheme: scheme(client, exchange),
+            ..Self::of(exchange, super::client_ip(client, exchange), route, geo)
+        }
+    }
+
+    /// A request that comes from this address by plain HTTP.
+    pub(super) fn of(exchange: &'a Exchange, ip: IpAddr, route: &'a str, geo: &'a Geo) -> Self {
+        Self {
+            exchange,
+            ip,
+            scheme: "http",
             route,
             host: lower(exchange.request.host()),
             geo,

@@ -6,12 +6,9 @@
 
 use weir_config::{Cx, Map, Span, Spanned};
 
-use super::{
-    Names,
-    value::{Facts, ValueTemplate, Who},
-};
+use super::value::{Facts, ValueTemplate, Who};
 use crate::{
-    codec::{FieldId, Fields, encode},
+    codec::{FieldId, Fields, Names, encode},
     config::{ChangedField, FieldChanges, FieldValue, TransformConfig},
 };
 

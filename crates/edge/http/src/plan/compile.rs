@@ -156,7 +156,7 @@ impl Plan {
             listeners,
             services,
             logins,
-            identity_names,
+            identity_names: Arc::new(identity_names),
             firewall,
             geo: input.guard.geo.clone(),
             unrouted: registry.route(Registry::UNROUTED),

@@ -31,11 +31,7 @@ pub(crate) use self::{
     split::Split,
     urgency::{DeadlineField, PriorityPlan},
 };
-use crate::{
-    guard::{GlobalFirewall, Names},
-    route::RouteTable,
-    sticky::Sticky,
-};
+use crate::{codec::Names, guard::GlobalFirewall, route::RouteTable, sticky::Sticky};
 
 /// Idle connections to all endpoints that one worker keeps at most.
 pub(crate) const MOST_IDLE: usize = 65_536;
@@ -50,7 +46,7 @@ pub struct Plan {
     pub(crate) listeners: Vec<ListenerPlan>,
     pub(crate) services: Vec<ServicePlan>,
     /// Fields that say who is asking.
-    pub(crate) identity_names: Names,
+    pub(crate) identity_names: Arc<Names>,
     /// Logins, which have paths of their own.
     pub(crate) logins: Logins,
     /// Who may come in at all.

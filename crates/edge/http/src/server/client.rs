@@ -260,6 +260,10 @@ impl Client {
         self.version = exchange.request.version();
         self.wire
             .expect_message(exchange.request.body(), exchange.request.fields());
+        if exchange.request.body() == BodyLength::Chunked {
+            // A trailer says no more about who is asking than a field of the head.
+            self.wire.keep_back(&self.plan.shared.identity_names);
+        }
         exchange.times.start = now();
     }
 

@@ -8,7 +8,7 @@
 use weir_net::Worker;
 
 /// When so many thousandths of the places are taken, waits begin to shrink.
-const BUSY: u32 = 750;
+const BUSY: u32 = 600;
 /// When so many are, nothing is left of them: the last tenth is for those who have just come.
 const FULL: u32 = 900;
 
@@ -29,9 +29,9 @@ mod tests {
     #[test]
     fn patience_ends_where_the_places_do() {
         assert!(patience(0) >= 1000);
-        assert_eq!(patience(750), 1000);
-        assert_eq!(patience(825), 500);
-        assert_eq!(patience(891), 60);
+        assert_eq!(patience(600), 1000);
+        assert_eq!(patience(750), 500);
+        assert_eq!(patience(870), 100);
         assert_eq!(patience(900), 0);
         assert_eq!(patience(1000), 0);
     }

@@ -25,7 +25,8 @@ pub(super) async fn linger(local: &Local, client: &mut Client) {
         return;
     }
     worker.buffers.reclaim(&mut client.wire.input);
-    client.timer.set(now() + LINGER);
+    let time = now();
+    client.timer.set_yielding(time, time + LINGER);
     let until = client.wire.received + LINGER_BYTES;
     poll_fn(|cx| {
         while client.wire.received < until {

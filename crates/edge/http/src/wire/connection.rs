@@ -2,13 +2,14 @@
 
 use std::{
     io::{self, IoSlice},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use weir_net::{Buffer, Buffers, Stream};
 
 use super::body::{BodyError, Data, Sink, Source};
-use crate::codec::{BodyLength, BodyReader, FieldId, Fields, HeadLimits, Run, encode};
+use crate::codec::{BodyLength, BodyReader, FieldId, Fields, HeadLimits, Names, Run, encode};
 
 /// Body bytes up to this many are copied behind a staged head, so that both leave in one plain write.
 const COPY_UP_TO: usize = 4096;
@@ -44,6 +45,8 @@ pub(crate) struct Wire {
     reader: BodyReader,
     /// Connection names fields that may stand among the trailers. Such trailers are not forwarded.
     hop_trailers: bool,
+    /// Trailers that are not forwarded either, by name.
+    kept_back: Option<Arc<Names>>,
     /// Decoded body bytes at the front of `input`.
     run: usize,
     /// Bytes to be written before any body bytes.
@@ -66,6 +69,7 @@ impl Wire {
             ended: false,
             reader: BodyReader::new(limits),
             hop_trailers: false,
+            kept_back: None,
             run: 0,
             staged: Vec::new(),
             staged_sent: 0,
@@ -99,6 +103,12 @@ impl Wire {
     pub(crate) fn expect_message(&mut self, length: BodyLength, head: &Fields) {
         self.expect_body(length);
         self.hop_trailers = length == BodyLength::Chunked && nominates(head);
+        self.kept_back = None;
+    }
+
+    /// Keeps these trailers of the message back.
+    pub(crate) fn keep_back(&mut self, names: &Arc<Names>) {
+        self.kept_back = Some(Arc::clone(names));
     }
 
     /// As [`expect_message`](Self::expect_message), without a head.
@@ -214,6 +224,9 @@ impl Source for Wire {
                         self.input.consume(consumed);
                         if self.hop_trailers {
                             self.reader.trailers_mut().clear();
+                        }
+                        if let Some(names) = &self.kept_back {
+                            self.reader.trailers_mut().mark_named(names);
                         }
                         return Poll::Ready(Ok(Data::End));
                     }

@@ -52,9 +52,15 @@ impl Decode for KeysConfig {
 
     fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
         if let Value::Scalar(scalar) = &node.value {
-            let Some(path) = scalar.text.strip_prefix(Self::FILE).filter(|path| !path.is_empty())
+            let Some(path) = scalar
+                .text
+                .strip_prefix(Self::FILE)
+                .filter(|path| !path.is_empty())
             else {
-                cx.mismatch(node, "`file:` with the path of a file of keys, or a list of keys");
+                cx.mismatch(
+                    node,
+                    "`file:` with the path of a file of keys, or a list of keys",
+                );
                 return None;
             };
             let written = FilePath::from(path);

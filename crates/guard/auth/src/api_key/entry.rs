@@ -42,7 +42,9 @@ impl KeyEntry {
             value => value == &Json::Bool(false),
         };
         let written = members.iter().filter(|(_, value)| !nothing(value));
-        let parts: Vec<String> = written.map(|(name, value)| format!("{name}: {value}")).collect();
+        let parts: Vec<String> = written
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
         format!("- {{ {} }}", parts.join(", "))
     }
 }
@@ -82,11 +84,14 @@ impl fmt::Debug for KeyHash {
 }
 
 impl Text for KeyHash {
-    const EXPECTED: &'static str = "`sha256:` and 64 hexadecimal digits, as `weir key new` prints it";
+    const EXPECTED: &'static str =
+        "`sha256:` and 64 hexadecimal digits, as `weir key new` prints it";
 
     fn from_text(text: &str) -> Result<Self, String> {
         let digits = text.strip_prefix(Self::PREFIX).unwrap_or(text);
-        from_hex(digits.as_bytes()).map(Self).ok_or_else(String::new)
+        from_hex(digits.as_bytes())
+            .map(Self)
+            .ok_or_else(String::new)
     }
 
     fn to_text(&self) -> String {
@@ -217,9 +222,22 @@ mod tests {
             assert_eq!(Timestamp::from_text(text), Ok(Timestamp(unix)), "{text}");
         }
         for text in [
-            "", "2027", "2027-1-1", "2027-13-01", "2027-02-29", "2100-02-29", "2027-01-00", "1969-12-31", "2027-01-01T",
-            "2027-01-01T24:00:00Z", "2027-01-01T00:00:60Z", "2027-01-01T00:00:00", "2027-01-01T00:00:00+01:00",
-            "2027-01-01-01", "2027-01-01T00:00Z", "+027-01-01",
+            "",
+            "2027",
+            "2027-1-1",
+            "2027-13-01",
+            "2027-02-29",
+            "2100-02-29",
+            "2027-01-00",
+            "1969-12-31",
+            "2027-01-01T",
+            "2027-01-01T24:00:00Z",
+            "2027-01-01T00:00:60Z",
+            "2027-01-01T00:00:00",
+            "2027-01-01T00:00:00+01:00",
+            "2027-01-01-01",
+            "2027-01-01T00:00Z",
+            "+027-01-01",
         ] {
             assert!(Timestamp::from_text(text).is_err(), "{text}");
         }
@@ -239,7 +257,10 @@ mod tests {
         let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(KeyHash::of(b"abc").to_text(), abc);
         assert_eq!(KeyHash::from_text(abc), Ok(KeyHash::of(b"abc")));
-        assert_eq!(KeyHash::from_text(&abc[7..].to_uppercase()), Ok(KeyHash::of(b"abc")));
+        assert_eq!(
+            KeyHash::from_text(&abc[7..].to_uppercase()),
+            Ok(KeyHash::of(b"abc"))
+        );
         for text in ["", "sha256:", &abc[..70], &format!("{abc}0"), "sha512:00"] {
             assert!(KeyHash::from_text(text).is_err(), "{text}");
         }

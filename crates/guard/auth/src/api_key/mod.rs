@@ -18,11 +18,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use self::{
-    config::ApiKeyConfig,
+    config::{ApiKeyConfig, KeysConfig},
     entry::{KeyEntry, KeyHash, Timestamp},
     key::{KeyError, NewKey},
 };
-pub(crate) use self::{config::KeysConfig, file::KeyFile, table::KeyTable};
+pub(crate) use self::{file::KeyFile, table::KeyTable};
 
 use crate::asked::{self, Asked, Found};
 use crate::challenge::Challenge;

@@ -85,14 +85,17 @@ impl KeyTable {
 
 impl Shared {
     fn record(&mut self, entry: &KeyEntry) -> Record {
-        let plan = entry.plan.as_ref().map(|plan| match self.plans.get(plan.as_str()) {
-            Some(plan) => Arc::clone(plan),
-            None => {
-                let plan: Arc<str> = plan.as_str().into();
-                self.plans.insert(Arc::clone(&plan));
-                plan
-            }
-        });
+        let plan = entry
+            .plan
+            .as_ref()
+            .map(|plan| match self.plans.get(plan.as_str()) {
+                Some(plan) => Arc::clone(plan),
+                None => {
+                    let plan: Arc<str> = plan.as_str().into();
+                    self.plans.insert(Arc::clone(&plan));
+                    plan
+                }
+            });
         let scopes: Vec<Box<str>> = entry.scopes.iter().map(|s| s.as_str().into()).collect();
         let scopes = match self.scopes.get(scopes.as_slice()) {
             Some(scopes) => Arc::clone(scopes),

@@ -1,0 +1,284 @@
+use std::sync::Arc;
+
+use serde_json::json;
+use weir_config::Text;
+
+use super::*;
+use crate::jwt::Algorithm;
+use crate::testing::{Request, Signer, compile};
+use crate::{Auth, KeyHash};
+
+const NOW: u64 = 1_800_000_000;
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const OTHER: &str = "abcdef0123456789abcdef0123456789";
+
+fn token(secret: &str, claims: serde_json::Value) -> String {
+    let signer = Signer::Secret(secret.as_bytes().to_vec());
+    signer.token(Algorithm::Hs256, r#"{"alg":"HS256"}"#, &claims.to_string())
+}
+
+fn good(more: serde_json::Value) -> String {
+    let claims = json!({ "sub": "alice", "aud": "api", "exp": NOW + 600, "scope": "read write" });
+    token(SECRET, crate::testing::with(claims, more))
+}
+
+fn authenticator(require: &str, anonymous: bool) -> Arc<Authenticator> {
+    let hash = KeyHash::of(b"key").to_text();
+    let methods = format!(
+        "- jwt: {{ secret: {SECRET}, audience: api, headers: {{ x-user: sub }} }}\n\
+         - jwt: {{ secret: {OTHER}, audience: api }}\n\
+         - api_key: {{ keys: [{{ id: k, hash: '{hash}', scopes: [read], metadata: {{ role: admin }} }}] }}\n"
+    );
+    compile(&Auth::offline(), &methods, require, anonymous).expect("compiles")
+}
+
+/// The status and the challenges, or who may pass.
+fn check(auth: &Authenticator, request: &Request) -> Result<Option<String>, (u16, Why, String)> {
+    let mut cache = Cache::default();
+    let mut last = None;
+    // What the cache says is what was said before.
+    for _ in 0..2 {
+        let seen = match auth.check(request, &mut cache, NOW) {
+            Check::Pass(pass) => Ok(pass.identity.map(|identity| identity.subject.to_string())),
+            Check::Refuse(refusal) => {
+                let fields = String::from_utf8_lossy(&refusal.fields).into_owned();
+                Err((refusal.status, refusal.why, fields))
+            }
+            Check::Ask(_) => panic!("nothing to ask"),
+        };
+        assert!(last.is_none_or(|last| last == seen));
+        last = Some(seen);
+    }
+    last.expect("two tries")
+}
+
+#[test]
+fn any_one_of_the_methods_suffices() {
+    let auth = authenticator("", false);
+    let first = Request::bearer(&good(json!({})));
+    assert_eq!(check(&auth, &first), Ok(Some("alice".to_owned())));
+    let second = token(
+        OTHER,
+        json!({ "sub": "bob", "aud": "api", "exp": NOW + 600 }),
+    );
+    assert_eq!(
+        check(&auth, &Request::bearer(&second)),
+        Ok(Some("bob".to_owned()))
+    );
+    let key = || Request::default().field("x-api-key", "key");
+    assert_eq!(check(&auth, &key()), Ok(Some("k".to_owned())));
+    // A bad credential beside a good one.
+    let expired = good(json!({ "exp": NOW - 3600 }));
+    let both = key().field("authorization", format!("Bearer {expired}"));
+    assert_eq!(check(&auth, &both), Ok(Some("k".to_owned())));
+    let both = first.field("x-api-key", "wrong");
+    assert_eq!(check(&auth, &both), Ok(Some("alice".to_owned())));
+}
+
+#[test]
+fn refusals_say_what_was_wrong_and_what_would_do() {
+    let auth = authenticator("", false);
+    let apart = "www-authenticate: ApiKey realm=\"weir\"\r\n";
+    let bearer = |error: &str, description: &str| {
+        format!(
+            "www-authenticate: Bearer realm=\"weir\", error=\"{error}\", error_description=\"{description}\"\r\n{apart}"
+        )
+    };
+    // RFC 6750, 3.1: no error code for those who brought nothing.
+    let plain = format!("www-authenticate: Bearer realm=\"weir\"\r\n{apart}");
+    for (request, status, why, fields) in [
+        (Request::default(), 401, Why::Missing, plain.clone()),
+        (
+            Request::default().field("authorization", "Basic YTpi"),
+            401,
+            Why::Missing,
+            plain,
+        ),
+        (
+            Request::bearer(&good(json!({ "exp": NOW - 3600 }))),
+            401,
+            Why::Expired,
+            bearer("invalid_token", "the token has expired"),
+        ),
+        (
+            Request::bearer("nonsense"),
+            401,
+            Why::Invalid,
+            bearer(
+                "invalid_token",
+                "the token is not a signed token in compact form",
+            ),
+        ),
+        (
+            Request::bearer(&good(json!({ "aud": "else" }))),
+            401,
+            Why::Audience,
+            bearer("invalid_token", "the token is for somebody else"),
+        ),
+        (
+            Request::default().field("authorization", "Bearer"),
+            400,
+            Why::Malformed,
+            String::new(),
+        ),
+        (
+            Request::bearer("a").field("authorization", "Bearer b"),
+            400,
+            Why::Malformed,
+            String::new(),
+        ),
+    ] {
+        let (seen_status, seen_why, seen_fields) = check(&auth, &request).expect_err("refused");
+        assert_eq!((seen_status, seen_why), (status, why));
+        if status == 401 {
+            assert_eq!(seen_fields, fields);
+        }
+    }
+}
+
+#[test]
+fn a_bad_credential_is_refused_even_where_none_would_do() {
+    let auth = authenticator("", true);
+    assert_eq!(check(&auth, &Request::default()), Ok(None));
+    assert_eq!(
+        check(&auth, &Request::bearer(&good(json!({})))),
+        Ok(Some("alice".to_owned()))
+    );
+    for request in [
+        Request::bearer(&good(json!({ "exp": NOW - 3600 }))),
+        Request::bearer("nonsense"),
+        Request::default().field("x-api-key", "wrong"),
+        Request::default().field("authorization", "Bearer "),
+    ] {
+        assert!(check(&auth, &request).is_err());
+    }
+    // A credential of a kind that nobody asked for is the endpoint's business.
+    assert_eq!(
+        check(
+            &auth,
+            &Request::default().field("authorization", "Basic YTpi")
+        ),
+        Ok(None)
+    );
+}
+
+#[test]
+fn what_is_required_is_required_of_everybody() {
+    let scopes = authenticator("scopes: [read, write]", true);
+    assert!(!scopes.allows_anonymous());
+    assert_eq!(
+        check(&scopes, &Request::bearer(&good(json!({})))),
+        Ok(Some("alice".to_owned()))
+    );
+    let (status, why, _) = check(&scopes, &Request::default()).expect_err("anonymous");
+    assert_eq!((status, why), (401, Why::Missing));
+    let (status, why, fields) =
+        check(&scopes, &Request::default().field("x-api-key", "key")).expect_err("read only");
+    assert_eq!((status, why), (403, Why::Scope));
+    assert_eq!(
+        fields,
+        "www-authenticate: Bearer realm=\"weir\", error=\"insufficient_scope\", \
+         error_description=\"a scope that is needed here is missing\", scope=\"read write\"\r\n"
+    );
+    for claims in [
+        json!({ "scope": "write" }),
+        json!({ "scope": "" }),
+        json!({ "scope": ["read"] }),
+    ] {
+        let request = Request::bearer(&good(claims));
+        assert_eq!(check(&scopes, &request).expect_err("lacking").1, Why::Scope);
+    }
+    for claims in [
+        json!({ "scope": ["write", "read"] }),
+        json!({ "scope": null, "scp": ["write", "read"] }),
+        json!({ "scope": "write  read other" }),
+    ] {
+        assert!(check(&scopes, &Request::bearer(&good(claims))).is_ok());
+    }
+
+    let claims = authenticator("claims: { role: [admin, owner], realm.level: 3 }", false);
+    for (claims_of, passes) in [
+        (json!({ "role": "admin", "realm": { "level": 3 } }), true),
+        (
+            json!({ "role": ["x", "owner"], "realm": { "level": "3" } }),
+            true,
+        ),
+        (json!({ "role": "admin", "realm": { "level": 4 } }), false),
+        (json!({ "role": "Admin", "realm": { "level": 3 } }), false),
+        (
+            json!({ "role": { "admin": true }, "realm": { "level": 3 } }),
+            false,
+        ),
+        (json!({ "role": "admin" }), false),
+        (json!({}), false),
+    ] {
+        let seen = check(&claims, &Request::bearer(&good(claims_of.clone())));
+        assert_eq!(seen.is_ok(), passes, "{claims_of}");
+        if let Err((status, why, _)) = seen {
+            assert_eq!((status, why), (403, Why::Claim));
+        }
+    }
+}
+
+#[test]
+fn the_worst_of_several_faults_is_told() {
+    let fault = |why| Fault { why, detail: "" };
+    for (first, second, told) in [
+        (Why::Invalid, Why::Expired, Why::Expired),
+        (Why::Expired, Why::Invalid, Why::Expired),
+        (Why::Unavailable, Why::Expired, Why::Unavailable),
+        (Why::Unknown, Why::Unavailable, Why::Unavailable),
+        (Why::Audience, Why::Scope, Why::Scope),
+        (Why::Unknown, Why::Invalid, Why::Invalid),
+    ] {
+        assert_eq!(fault(second).or_worse(Some(fault(first))).why, told);
+    }
+}
+
+#[test]
+fn identities_are_told_in_fields_that_can_be_stripped() {
+    let auth = authenticator("", true);
+    let mut names: Vec<&str> = auth.identity_fields().collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(
+        names,
+        ["x-auth-method", "x-auth-scopes", "x-auth-subject", "x-user"]
+    );
+    // Tokens are for endpoints, too; keys are not.
+    assert_eq!(auth.hidden(), [Hidden::Field("x-api-key".into())]);
+    let methods: Vec<_> = auth.methods().collect();
+    assert_eq!(
+        methods,
+        [("test", "jwt"), ("test", "jwt"), ("test", "api_key")]
+    );
+}
+
+#[test]
+fn tokens_come_in_where_the_config_says() {
+    let token = good(json!({}));
+    let places = |more: &str| {
+        let methods = format!("[{{ jwt: {{ secret: {SECRET}, audience: api, {more} }} }}]");
+        compile(&Auth::offline(), &methods, "", false).expect("compiles")
+    };
+    let header = Request::default().field("x-token", &token);
+    let cookie = || Request::default().field("cookie", format!("a=b; session={token}; c=d"));
+    let quoted = Request::default().field("cookie", format!("session=\"{token}\""));
+    let twice = cookie().field("cookie", "session=x");
+    let by_header = places("header: X-Token, hide: true");
+    assert!(check(&by_header, &header).is_ok());
+    assert!(check(&by_header, &Request::bearer(&token)).is_err());
+    assert_eq!(by_header.hidden(), [Hidden::Field("x-token".into())]);
+    let by_cookie = places("cookie: session, hide: true");
+    assert!(check(&by_cookie, &cookie()).is_ok() && check(&by_cookie, &quoted).is_ok());
+    assert_eq!(
+        check(&by_cookie, &twice).expect_err("two").1,
+        Why::Malformed
+    );
+    assert_eq!(by_cookie.hidden(), [Hidden::Cookie("session".into())]);
+    assert_eq!(
+        places("hide: true").hidden(),
+        [Hidden::Authorization("bearer".into())]
+    );
+    assert!(places("").hidden().is_empty());
+}

@@ -78,6 +78,7 @@ impl Key for UserName {
 pub struct PasswordHash(Secret);
 
 impl PasswordHash {
+    #[cfg(test)]
     pub(super) fn new(text: &str) -> Self {
         Self(Secret::new(text))
     }

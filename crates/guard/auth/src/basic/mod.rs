@@ -14,12 +14,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::{
-    config::{BasicConfig, PasswordHash, UserConfig},
-    password::{PasswordError, hash_password},
-};
 use self::password::Verifier;
 use self::recent::Recent;
+pub use self::{
+    config::{BasicConfig, UserConfig},
+    password::{PasswordError, hash_password},
+};
 
 use crate::asked::{self, Asked, Found};
 use crate::challenge::Challenge;
@@ -116,48 +116,33 @@ impl Basic {
         if decoded.iter().any(u8::is_ascii_control) {
             return Tried::refused(Why::Malformed, "the credentials hold control characters");
         }
-        if let Some(good) = self.users.recent.find(&decoded, now) {
-            return match (good, self.user(&decoded[..colon])) {
-                (true, Some(user)) => self.accept(Arc::clone(&user.identity), now),
-                _ => WRONG,
-            };
+        let users = &self.users;
+        if let Some((good, until)) = users.recent.find(&decoded, now) {
+            let user = users.user(&decoded[..colon]).filter(|_| good);
+            return user.map_or(WRONG, |user| user.accepted(until));
         }
-        let users = Arc::clone(&self.users);
-        let keep = self.keep;
+        let (users, keep) = (Arc::clone(users), self.keep);
         let work = move || {
+            let user = users.user(&decoded[..colon]);
             // Somebody else in line may have asked the same: browsers open six connections at once.
-            let recent = users.recent.find(&decoded, now);
-            let user = std::str::from_utf8(&decoded[..colon])
-                .ok()
-                .and_then(|name| users.by_name.get(name));
-            let good = recent.unwrap_or_else(|| {
-                let password = &decoded[colon + 1..];
+            let (good, until) = users.recent.find(&decoded, now).unwrap_or_else(|| {
                 let verifier = user.map_or(&users.nobody, |user| &user.password);
-                let matches = verifier.matches(password);
-                let good = matches && user.is_some();
+                let matches = verifier.matches(&decoded[colon + 1..]);
+                let (good, until) = (matches && user.is_some(), now + keep);
                 if keep > 0 {
-                    users.recent.insert(&decoded, good, now + keep);
+                    users.recent.insert(&decoded, good, until);
                 }
-                good
+                (good, until)
             });
-            match user.filter(|_| good) {
-                Some(user) => accepted(Arc::clone(&user.identity), now + keep, keep),
-                None => WRONG,
-            }
+            let user = user.filter(|_| good);
+            user.map_or(WRONG, |user| {
+                user.accepted(if keep > 0 { until } else { 0 })
+            })
         };
         Tried::Ask(Asking {
             work: Work::Blocking(Box::new(work)),
             deadline: DEADLINE,
         })
-    }
-
-    fn user(&self, name: &[u8]) -> Option<&User> {
-        let name = std::str::from_utf8(name).ok()?;
-        self.users.by_name.get(name)
-    }
-
-    const fn accept(&self, identity: Arc<Identity>, now: u64) -> Tried {
-        accepted(identity, now + self.keep, self.keep)
     }
 
     pub(crate) const fn challenge(&self) -> &Challenge {
@@ -174,13 +159,23 @@ impl Basic {
     }
 }
 
-const fn accepted(identity: Arc<Identity>, until: u64, keep: u64) -> Tried {
-    Tried::Accepted(Accepted {
-        identity,
-        cache_until: if keep == 0 { 0 } else { until },
-        epoch: 0,
-        fields: Vec::new(),
-    })
+impl Users {
+    fn user(&self, name: &[u8]) -> Option<&User> {
+        let name = std::str::from_utf8(name).ok()?;
+        self.by_name.get(name)
+    }
+}
+
+impl User {
+    /// That it is this one, for as long as a cache may say so.
+    fn accepted(&self, cache_until: u64) -> Tried {
+        Tried::Accepted(Accepted {
+            identity: Arc::clone(&self.identity),
+            cache_until,
+            epoch: 0,
+            fields: Vec::new(),
+        })
+    }
 }
 
 fn person(shape: &Shape, name: &str, user: &UserConfig) -> Result<Arc<Identity>, Fault> {

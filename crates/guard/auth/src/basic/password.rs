@@ -13,7 +13,7 @@ const MOST_PASSES: u32 = 32;
 const MOST_LANES: u32 = 16;
 
 /// Checks guesses at one password.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Verifier(Option<Phc>);
 
 /// Why there is no hash.
@@ -88,12 +88,6 @@ impl Verifier {
     }
 }
 
-impl Default for Verifier {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Verifier(***)")
@@ -109,7 +103,10 @@ mod tests {
         let hash = hash_password("correct horse").expect("a hash");
         let other = hash_password("correct horse").expect("a hash");
         assert_ne!(hash, other, "salted");
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
         let verifier = Verifier::new(&PasswordHash::new(&hash));
         assert!(verifier.matches(b"correct horse"));
         for wrong in ["", "correct hors", "correct horse ", "Correct horse"] {

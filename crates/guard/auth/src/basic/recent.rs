@@ -25,15 +25,13 @@ struct Seen {
 }
 
 impl Recent {
-    /// Whether these credentials were good, if they were looked at before and that still counts.
-    pub(super) fn find(&self, credentials: &[u8], now: u64) -> Option<bool> {
+    /// Whether these credentials were good, and until when that counts, if they were looked at before and it still does.
+    pub(super) fn find(&self, credentials: &[u8], now: u64) -> Option<(bool, u64)> {
         let tag = self.tag(credentials)?;
         let seen = self.seen();
-        let counts = |until: Option<&u64>| until.is_some_and(|until| *until > now);
-        if counts(seen.good.get(&tag)) {
-            return Some(true);
-        }
-        counts(seen.wrong.get(&tag)).then_some(false)
+        let counts = |until: Option<&u64>| until.copied().filter(|until| *until > now);
+        let good = counts(seen.good.get(&tag)).map(|until| (true, until));
+        good.or_else(|| counts(seen.wrong.get(&tag)).map(|until| (false, until)))
     }
 
     /// Remembers until a moment what came of looking.
@@ -42,7 +40,11 @@ impl Recent {
             return;
         };
         let mut seen = self.seen();
-        let seen = if good { &mut seen.good } else { &mut seen.wrong };
+        let seen = if good {
+            &mut seen.good
+        } else {
+            &mut seen.wrong
+        };
         if seen.len() >= MOST
             && let Some(first) = seen.iter().min_by_key(|(_, until)| **until)
         {
@@ -92,8 +94,8 @@ mod tests {
         assert_eq!(recent.find(b"a:b", 10), None);
         recent.insert(b"a:b", true, 20);
         recent.insert(b"a:c", false, 20);
-        assert_eq!(recent.find(b"a:b", 19), Some(true));
-        assert_eq!(recent.find(b"a:c", 19), Some(false));
+        assert_eq!(recent.find(b"a:b", 19), Some((true, 20)));
+        assert_eq!(recent.find(b"a:c", 19), Some((false, 20)));
         assert_eq!(recent.find(b"a:d", 19), None);
         assert_eq!(recent.find(b"a:b", 20), None);
     }
@@ -105,7 +107,7 @@ mod tests {
         for guess in 0..3 * MOST {
             recent.insert(format!("a:{guess}").as_bytes(), false, 20);
         }
-        assert_eq!(recent.find(b"a:b", 19), Some(true));
+        assert_eq!(recent.find(b"a:b", 19), Some((true, 20)));
         assert_eq!(recent.seen().wrong.len(), MOST);
     }
 }

@@ -1,11 +1,11 @@
 //! What the user says about who may pass.
 
 use weir_config::{
-    Cx, Decode, Json, JsonMap, Key, Name, Node, OneOrMany, Schemas, Span, Spanned, Text, Value, object,
-    one_of,
+    Cx, Decode, Json, JsonMap, Key, Name, Node, OneOrMany, Schemas, Span, Spanned, Text, Value,
+    object, one_of,
 };
 
-pub use crate::{
+use crate::{
     api_key::ApiKeyConfig, basic::BasicConfig, introspection::IntrospectionConfig, jwt::JwtConfig,
     oidc::OidcConfig,
 };
@@ -69,7 +69,10 @@ impl Decode for AuthItem {
     }
 
     fn schema(schemas: &mut Schemas) -> Json {
-        let forms = [<Name as Decode>::schema(schemas), MethodConfig::schema(schemas)];
+        let forms = [
+            <Name as Decode>::schema(schemas),
+            MethodConfig::schema(schemas),
+        ];
         let mut schema = JsonMap::new();
         schema.insert("anyOf".to_owned(), forms.into_iter().collect());
         Json::Object(schema)
@@ -83,6 +86,15 @@ object! {
         pub scopes: Vec<Scope> = Vec::new(),
         /// The claims that they need: each must be one of the values given, or a list with one of them.
         pub claims: weir_config::Map<OneOrMany<ClaimValue>, ClaimPath> = weir_config::Map::default(),
+    }
+}
+
+impl Default for RequireConfig {
+    fn default() -> Self {
+        Self {
+            scopes: Vec::new(),
+            claims: weir_config::Map::default(),
+        }
     }
 }
 
@@ -133,7 +145,10 @@ impl Decode for ClaimValue {
         match &node.value {
             Value::Scalar(scalar) if !scalar.text.is_empty() => Some(Self(scalar.text.clone())),
             _ => {
-                cx.mismatch(node, "the value of a claim: a string, a number, `true` or `false`");
+                cx.mismatch(
+                    node,
+                    "the value of a claim: a string, a number, `true` or `false`",
+                );
                 None
             }
         }
@@ -156,11 +171,6 @@ impl Decode for ClaimValue {
 pub struct HeaderName(Box<str>);
 
 impl HeaderName {
-    /// A name that is known to be good.
-    pub(crate) fn known(name: &str) -> Self {
-        Self(name.into())
-    }
-
     /// The name, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -273,11 +283,6 @@ impl Key for IdentityField {
 pub struct CookieName(Box<str>);
 
 impl CookieName {
-    /// One that is known to be good.
-    pub(crate) fn known(name: &str) -> Self {
-        Self(name.into())
-    }
-
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

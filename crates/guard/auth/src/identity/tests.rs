@@ -39,7 +39,10 @@ fn endpoints_are_told_what_the_config_says() {
         (json!({ "email": 7 }), "x-email: 7\r\n"),
         (json!({ "email": true }), "x-email: true\r\n"),
         (json!({ "email": "Zoë" }), "x-email: Zoë\r\n"),
-        (json!({ "realm": { "roles": ["a", "b"] } }), "x-roles: a,b\r\n"),
+        (
+            json!({ "realm": { "roles": ["a", "b"] } }),
+            "x-roles: a,b\r\n",
+        ),
         (json!({ "realm.roles": "flat" }), "x-roles: flat\r\n"),
         (json!({ "realm": "x" }), ""),
     ] {
@@ -62,7 +65,10 @@ fn what_cannot_be_told_exactly_is_not_told() {
         json!([]),
         json!("x".repeat(1025)),
     ] {
-        assert!(!told_of(json!({ "email": email })).contains("email"), "{email}");
+        assert!(
+            !told_of(json!({ "email": email })).contains("email"),
+            "{email}"
+        );
     }
 }
 
@@ -73,6 +79,9 @@ fn a_subject_that_cannot_be_told_is_nobody() {
             subject,
             ..Person::default()
         };
-        assert!(shape().identity(person, Claims::default()).is_err(), "{subject:?}");
+        assert!(
+            shape().identity(person, Claims::default()).is_err(),
+            "{subject:?}"
+        );
     }
 }

@@ -158,7 +158,10 @@ mod tests {
         let Answer::Good(identity, expires) = read(&rules(), &body) else {
             panic!("it is good");
         };
-        assert_eq!((&*identity.subject, identity.plan.as_deref()), ("ann", Some("gold")));
+        assert_eq!(
+            (&*identity.subject, identity.plan.as_deref()),
+            ("ann", Some("gold"))
+        );
         assert!(identity.has_scope("read") && identity.has_scope("write"));
         assert_eq!(expires, Some(1001));
         assert_eq!(identity.expires, Some(1001));
@@ -177,8 +180,14 @@ mod tests {
             panic!("it is good");
         };
         assert_eq!(&*identity.subject, "ann");
-        assert_eq!(refused(&rules, &json!({ "active": true, "sub": "ann" })), Why::Invalid);
-        assert_eq!(refused(&rules, &json!({ "active": true, "username": "a\r\nb" })), Why::Invalid);
+        assert_eq!(
+            refused(&rules, &json!({ "active": true, "sub": "ann" })),
+            Why::Invalid
+        );
+        assert_eq!(
+            refused(&rules, &json!({ "active": true, "username": "a\r\nb" })),
+            Why::Invalid
+        );
     }
 
     #[test]
@@ -187,12 +196,30 @@ mod tests {
         for (body, why) in [
             (json!({ "active": false }), Why::Invalid),
             (json!({ "active": false, "sub": "ann" }), Why::Invalid),
-            (json!({ "active": true, "sub": "ann", "exp": 1000 }), Why::Expired),
-            (json!({ "active": true, "sub": "ann", "exp": 0 }), Why::Expired),
-            (json!({ "active": true, "sub": "ann", "exp": -5 }), Why::Expired),
-            (json!({ "active": true, "sub": "ann", "exp": 999.5 }), Why::Expired),
-            (json!({ "active": true, "sub": "ann", "nbf": 1001 }), Why::Expired),
-            (json!({ "active": true, "sub": "ann", "cnf": { "jkt": "x" } }), Why::Invalid),
+            (
+                json!({ "active": true, "sub": "ann", "exp": 1000 }),
+                Why::Expired,
+            ),
+            (
+                json!({ "active": true, "sub": "ann", "exp": 0 }),
+                Why::Expired,
+            ),
+            (
+                json!({ "active": true, "sub": "ann", "exp": -5 }),
+                Why::Expired,
+            ),
+            (
+                json!({ "active": true, "sub": "ann", "exp": 999.5 }),
+                Why::Expired,
+            ),
+            (
+                json!({ "active": true, "sub": "ann", "nbf": 1001 }),
+                Why::Expired,
+            ),
+            (
+                json!({ "active": true, "sub": "ann", "cnf": { "jkt": "x" } }),
+                Why::Invalid,
+            ),
             (json!({ "active": true }), Why::Invalid),
         ] {
             assert_eq!(refused(&rules, &body), why, "{body}");
@@ -205,13 +232,31 @@ mod tests {
         rules.issuer = Some("https://id".into());
         rules.audience = vec!["api".into(), "web".into()];
         for (body, good) in [
-            (json!({ "active": true, "sub": "a", "iss": "https://id", "aud": "api" }), true),
-            (json!({ "active": true, "sub": "a", "iss": "https://id", "aud": ["x", "web"] }), true),
-            (json!({ "active": true, "sub": "a", "iss": "https://id/", "aud": "api" }), false),
+            (
+                json!({ "active": true, "sub": "a", "iss": "https://id", "aud": "api" }),
+                true,
+            ),
+            (
+                json!({ "active": true, "sub": "a", "iss": "https://id", "aud": ["x", "web"] }),
+                true,
+            ),
+            (
+                json!({ "active": true, "sub": "a", "iss": "https://id/", "aud": "api" }),
+                false,
+            ),
             (json!({ "active": true, "sub": "a", "aud": "api" }), false),
-            (json!({ "active": true, "sub": "a", "iss": "https://id" }), false),
-            (json!({ "active": true, "sub": "a", "iss": "https://id", "aud": "other" }), false),
-            (json!({ "active": true, "sub": "a", "iss": "https://id", "aud": {} }), false),
+            (
+                json!({ "active": true, "sub": "a", "iss": "https://id" }),
+                false,
+            ),
+            (
+                json!({ "active": true, "sub": "a", "iss": "https://id", "aud": "other" }),
+                false,
+            ),
+            (
+                json!({ "active": true, "sub": "a", "iss": "https://id", "aud": {} }),
+                false,
+            ),
         ] {
             match read(&rules, &body) {
                 Answer::Good(..) => assert!(good, "{body}"),
@@ -224,9 +269,18 @@ mod tests {
     #[test]
     fn what_is_no_answer() {
         for body in [
-            "", "null", "[]", "true", "{}", "{\"active\": \"true\"}", "{\"active\": 1}", "{\"active\": null}",
+            "",
+            "null",
+            "[]",
+            "true",
+            "{}",
+            "{\"active\": \"true\"}",
+            "{\"active\": 1}",
+            "{\"active\": null}",
             "{\"active\": true, \"sub\": \"a\", \"exp\": \"1001\"}",
-            "{\"active\": false, \"active\": true, \"sub\": \"a\"}", "{\"active\": true", "<html>",
+            "{\"active\": false, \"active\": true, \"sub\": \"a\"}",
+            "{\"active\": true",
+            "<html>",
         ] {
             let answer = rules().read(body.as_bytes(), &shape(), 1000);
             assert!(matches!(answer, Answer::Malformed), "{body}: {answer:?}");

@@ -70,8 +70,11 @@ impl IntrospectionConfig {
         match (&self.bearer, &self.client_id, &self.client_secret) {
             (Some(_), None, None) | (None, Some(_), Some(_)) => {}
             (Some(_), ..) => {
-                cx.error(node.span, "`bearer` stands in place of a client and its secret")
-                    .key("bearer");
+                cx.error(
+                    node.span,
+                    "`bearer` stands in place of a client and its secret",
+                )
+                .key("bearer");
             }
             // RFC 7662, 2.1: to prevent token scanning, the endpoint MUST require authorization.
             (None, ..) => {

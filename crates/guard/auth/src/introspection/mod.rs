@@ -22,8 +22,8 @@ use weir_config::OrOff;
 use self::answer::{Answer, Rules};
 use self::ask::Server;
 use self::table::Table;
-use crate::auth::Events;
 use crate::asked::{Asked, Found, authorization};
+use crate::auth::Events;
 use crate::challenge::Challenge;
 use crate::check::Hidden;
 use crate::config::pairs;
@@ -77,13 +77,17 @@ impl Introspection {
         events: Events,
     ) -> Result<Self, Unspecified> {
         let room = config.max_tokens.as_usize();
-        let seconds = |keep: OrOff<weir_config::Duration>| keep.on().map_or(0, |t| t.get().as_secs());
+        let seconds =
+            |keep: OrOff<weir_config::Duration>| keep.on().map_or(0, |t| t.get().as_secs());
         let texts = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect();
         let shared = Shared {
             server: Server::new(config, client, events),
             rules: Rules {
                 issuer: config.issuer.as_deref().map(Box::from),
-                audience: config.audience.as_ref().map_or_else(Vec::new, |some| texts(some)),
+                audience: config
+                    .audience
+                    .as_ref()
+                    .map_or_else(Vec::new, |some| texts(some)),
                 subject: config.subject.clone(),
                 scopes: config.scopes.clone(),
                 plan: config.plan.clone(),
@@ -213,6 +217,8 @@ impl Outcome {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
     }
 }

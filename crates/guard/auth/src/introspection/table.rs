@@ -17,7 +17,10 @@ pub(super) struct Table<V> {
 impl<V: Clone> Table<V> {
     /// A table with room for at least so many.
     pub(super) fn new(capacity: usize) -> Self {
-        let sets = capacity.div_ceil(WAYS).clamp(1, 1 << 20).next_power_of_two();
+        let sets = capacity
+            .div_ceil(WAYS)
+            .clamp(1, 1 << 20)
+            .next_power_of_two();
         Self {
             sets: (0..sets)
                 .map(|_| Mutex::new([const { None }; WAYS]))
@@ -36,10 +39,10 @@ impl<V: Clone> Table<V> {
     /// Remembers a value until a moment.
     pub(super) fn insert(&self, key: u128, value: V, until: u64) {
         let mut set = self.set(key).lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |place: &Option<(u128, u64, V)>| {
-            place.as_ref().is_some_and(|(own, ..)| *own == key)
-        };
-        let ends = |place: &Option<(u128, u64, V)>| place.as_ref().map_or(0, |(_, until, _)| *until);
+        let same =
+            |place: &Option<(u128, u64, V)>| place.as_ref().is_some_and(|(own, ..)| *own == key);
+        let ends =
+            |place: &Option<(u128, u64, V)>| place.as_ref().map_or(0, |(_, until, _)| *until);
         let at = set
             .iter()
             .position(same)
@@ -80,7 +83,9 @@ mod tests {
         for (key, until) in [(1, 50), (2, 20), (3, 40), (4, 30), (5, 60)] {
             table.insert(key, key, until);
         }
-        let found: Vec<u128> = (1..=5).filter(|key| table.find(*key, 0).is_some()).collect();
+        let found: Vec<u128> = (1..=5)
+            .filter(|key| table.find(*key, 0).is_some())
+            .collect();
         assert_eq!(found, [1, 3, 4, 5]);
     }
 

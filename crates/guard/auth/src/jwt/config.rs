@@ -143,8 +143,11 @@ impl JwksConfig {
         if let Self::Url(url) = self
             && url.is_exposed()
         {
-            cx.warning(at.span, "whoever sits between Weir and this host can make keys of their own")
-                .help("use https");
+            cx.warning(
+                at.span,
+                "whoever sits between Weir and this host can make keys of their own",
+            )
+            .help("use https");
         }
     }
 }

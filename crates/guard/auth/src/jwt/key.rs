@@ -21,7 +21,7 @@ pub(crate) struct Key {
 
 enum Verifier {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl std::fmt::Debug for Verifier {
@@ -38,8 +38,12 @@ impl Key {
     pub(crate) fn secret(secret: &[u8], algorithms: &[Algorithm]) -> Option<Self> {
         let verifier = |algorithm: &Algorithm| {
             let hmac = algorithm.hmac()?;
-            (secret.len() >= algorithm.shortest_secret())
-                .then(|| (*algorithm, Verifier::Secret(hmac::Key::new(hmac, secret))))
+            (secret.len() >= algorithm.shortest_secret()).then(|| {
+                (
+                    *algorithm,
+                    Verifier::Secret(Box::new(hmac::Key::new(hmac, secret))),
+                )
+            })
         };
         Some(Self {
             kid: None,
@@ -65,7 +69,10 @@ impl Key {
             Some(Value::Array(operations)) if operations.iter().any(|op| op == "verify") => {}
             Some(_) => return Err("it is not for verifying"),
         }
-        if ["d", "p", "q", "k"].iter().any(|name| jwk.contains_key(*name)) {
+        if ["d", "p", "q", "k"]
+            .iter()
+            .any(|name| jwk.contains_key(*name))
+        {
             return Err("it is secret, or was meant to be");
         }
         let pinned = match text("alg")? {
@@ -119,7 +126,10 @@ fn rsa(
     let exponent = match e.as_slice() {
         [] | [0, ..] => None,
         e if e.len() > 4 => None,
-        e => Some(e.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte))),
+        e => Some(
+            e.iter()
+                .fold(0_u64, |value, byte| value << 8 | u64::from(*byte)),
+        ),
     };
     if !exponent.is_some_and(|e| e >= 3 && e % 2 == 1) || n.first() == Some(&0) {
         return Err("its numbers are not those of an RSA key");

@@ -127,7 +127,10 @@ impl Jwt {
     pub(crate) fn check(&self, credential: &[u8], now: u64) -> Tried {
         let tried = self.inner.check(credential, now);
         let source = &self.inner.checker.source;
-        let Tried::Refused(Fault { why: Why::Unknown, .. }) = tried else {
+        let Tried::Refused(Fault {
+            why: Why::Unknown, ..
+        }) = tried
+        else {
             return tried;
         };
         // Another set of keys may have it. If it is not time to fetch one, that is that.
@@ -180,10 +183,15 @@ impl Inner {
     fn check(&self, token: &[u8], now: u64) -> Tried {
         // Before the keys: should they change in between, the cache forgets at once.
         let epoch = self.checker.source.epoch();
-        let verified = self.checker.verify(token, now).and_then(|(claims, validity)| {
-            let identity = self.persons.identity(Claims::new(claims), validity.expires)?;
-            Ok((identity, validity.until))
-        });
+        let verified = self
+            .checker
+            .verify(token, now)
+            .and_then(|(claims, validity)| {
+                let identity = self
+                    .persons
+                    .identity(Claims::new(claims), validity.expires)?;
+                Ok((identity, validity.until))
+            });
         match verified {
             Ok((identity, until)) => Tried::Accepted(Accepted {
                 identity,
@@ -209,7 +217,11 @@ impl Checker {
     ///
     /// # Errors
     /// Why it does not count; [`Why::Unknown`] if other keys might say something else.
-    pub(crate) fn verify(&self, token: &[u8], now: u64) -> Result<(Map<String, Value>, Validity), Fault> {
+    pub(crate) fn verify(
+        &self,
+        token: &[u8],
+        now: u64,
+    ) -> Result<(Map<String, Value>, Validity), Fault> {
         let fault = |why, detail| Fault { why, detail };
         let token = Token::read(token).map_err(|detail| fault(Why::Invalid, detail))?;
         // RFC 8725, 3.1: never by what the token says.
@@ -228,12 +240,19 @@ impl Checker {
                 return Err(fault(Why::Invalid, "the signature of the token is wrong"));
             }
             Err(NoMatch::Unknown) => {
-                let claims = token.claims().map_err(|detail| fault(Why::Invalid, detail))?;
+                let claims = token
+                    .claims()
+                    .map_err(|detail| fault(Why::Invalid, detail))?;
                 self.rules.check_issuer(&claims)?;
-                return Err(fault(Why::Unknown, "nobody knows the key that signed the token"));
+                return Err(fault(
+                    Why::Unknown,
+                    "nobody knows the key that signed the token",
+                ));
             }
         }
-        let claims = token.claims().map_err(|detail| fault(Why::Invalid, detail))?;
+        let claims = token
+            .claims()
+            .map_err(|detail| fault(Why::Invalid, detail))?;
         let validity = self.rules.check(&claims, now)?;
         Ok((claims, validity))
     }
@@ -257,7 +276,11 @@ impl Persons {
         claims: Claims,
         expires: Option<u64>,
     ) -> Result<Arc<Identity>, Fault> {
-        if !self.claims.iter().all(|(path, wanted)| claims.matches(path, wanted)) {
+        if !self
+            .claims
+            .iter()
+            .all(|(path, wanted)| claims.matches(path, wanted))
+        {
             return Err(Fault {
                 why: Why::Claim,
                 detail: "a claim that is needed here is missing or has another value",
@@ -269,7 +292,11 @@ impl Persons {
         let words = |path: &ClaimPath| -> Vec<String> {
             claims.words(path).into_iter().map(str::to_owned).collect()
         };
-        let scopes = self.scopes.iter().map(words).find(|words| !words.is_empty());
+        let scopes = self
+            .scopes
+            .iter()
+            .map(words)
+            .find(|words| !words.is_empty());
         let scopes = scopes.unwrap_or_default();
         let person = Person {
             subject: &subject,

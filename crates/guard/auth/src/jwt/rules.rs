@@ -41,12 +41,15 @@ impl Rules {
         };
         let plain = |typ: &str| {
             let typ = typ.to_ascii_lowercase();
-            typ.strip_prefix("application/").map_or(typ.clone(), str::to_owned)
+            typ.trim_start_matches("application/").to_owned()
         };
         if typ.is_some_and(|typ| plain(typ) == plain(wanted)) {
             return Ok(());
         }
-        Err(fault(Why::Invalid, "the token is not of the kind that is needed here"))
+        Err(fault(
+            Why::Invalid,
+            "the token is not of the kind that is needed here",
+        ))
     }
 
     /// Whether the issuer is right.
@@ -62,7 +65,10 @@ impl Rules {
         if right {
             return Ok(());
         }
-        Err(fault(Why::Audience, "the token was issued by somebody else"))
+        Err(fault(
+            Why::Audience,
+            "the token was issued by somebody else",
+        ))
     }
 
     /// Whether the claims are right at a moment, and for how long.
@@ -74,11 +80,15 @@ impl Rules {
         let mut until = match expires {
             Some(expires) => expires.saturating_add(self.leeway),
             None if self.expires => {
-                return Err(fault(Why::Invalid, "the token does not say when it expires"));
+                return Err(fault(
+                    Why::Invalid,
+                    "the token does not say when it expires",
+                ));
             }
             None => u64::MAX,
         };
-        let early = |moment: Option<u64>| moment.is_some_and(|at| at > now.saturating_add(self.leeway));
+        let early =
+            |moment: Option<u64>| moment.is_some_and(|at| at > now.saturating_add(self.leeway));
         if early(moment(claims, "nbf")?) {
             return Err(fault(Why::Expired, "the token is not valid yet"));
         }
@@ -88,7 +98,10 @@ impl Rules {
         }
         if let Some(max_age) = self.max_age {
             let Some(issued) = issued else {
-                return Err(fault(Why::Invalid, "the token does not say when it was issued"));
+                return Err(fault(
+                    Why::Invalid,
+                    "the token does not say when it was issued",
+                ));
             };
             until = until.min(issued.saturating_add(max_age).saturating_add(self.leeway));
         }

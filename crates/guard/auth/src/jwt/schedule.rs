@@ -41,6 +41,11 @@ impl Schedule {
         self.failures = self.failures.saturating_add(1);
     }
 
+    #[cfg(test)]
+    pub(super) const fn forget(&mut self) {
+        self.last = None;
+    }
+
     /// Whether a fetch has begun and not ended.
     pub(super) const fn in_flight(&self) -> bool {
         self.in_flight
@@ -106,7 +111,11 @@ mod tests {
         ] {
             schedule.begin(at(100));
             schedule.fetched(max_age);
-            assert_eq!((schedule.due(), schedule.demand_due()), (at(due), at(130)), "{max_age:?}");
+            assert_eq!(
+                (schedule.due(), schedule.demand_due()),
+                (at(due), at(130)),
+                "{max_age:?}"
+            );
         }
     }
 
@@ -124,7 +133,10 @@ mod tests {
         schedule.fetched(None);
         schedule.begin(at(2000));
         schedule.failed();
-        assert_eq!((schedule.due(), schedule.demand_due()), (at(2001), at(2030)));
+        assert_eq!(
+            (schedule.due(), schedule.demand_due()),
+            (at(2001), at(2030))
+        );
         for _ in 0..100 {
             schedule.failed();
         }

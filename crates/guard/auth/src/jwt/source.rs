@@ -165,6 +165,14 @@ impl KeySource {
         Some((path, read))
     }
 
+    /// As if it had been a long time since the last fetch.
+    #[cfg(test)]
+    pub(crate) fn be_due(&self) {
+        if let Some(remote) = self.remote() {
+            remote.schedule().forget();
+        }
+    }
+
     fn remote(&self) -> Option<&Remote> {
         match &self.origin {
             Origin::Url(remote) => Some(remote),

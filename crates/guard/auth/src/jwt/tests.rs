@@ -15,10 +15,16 @@ const NOW: u64 = 1_800_000_000;
 
 /// A key for each algorithm; those of RSA are one.
 static SIGNERS: LazyLock<Vec<(Algorithm, Signer)>> = LazyLock::new(|| {
-    [Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384, Algorithm::Es512, Algorithm::EdDsa]
-        .map(|algorithm| (algorithm, Signer::new(algorithm)))
-        .into_iter()
-        .collect()
+    [
+        Algorithm::Rs256,
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::Es512,
+        Algorithm::EdDsa,
+    ]
+    .map(|algorithm| (algorithm, Signer::new(algorithm)))
+    .into_iter()
+    .collect()
 });
 
 fn signer(algorithm: Algorithm) -> &'static Signer {
@@ -73,9 +79,18 @@ fn every_algorithm_is_verified_by_its_key_and_by_no_other() {
     for algorithm in Algorithm::PUBLIC {
         let token = signer(algorithm).token(algorithm, &header(algorithm.as_str()), &payload());
         assert!(accepts(&EVERYTHING, &token), "{algorithm}");
-        let pinned = with(signer(algorithm).jwk(), json!({ "alg": algorithm.as_str() }));
-        assert!(accepts(&checker(&[pinned], &[algorithm]), &token), "{algorithm}");
-        for other in Algorithm::PUBLIC.into_iter().filter(|other| *other != algorithm) {
+        let pinned = with(
+            signer(algorithm).jwk(),
+            json!({ "alg": algorithm.as_str() }),
+        );
+        assert!(
+            accepts(&checker(&[pinned], &[algorithm]), &token),
+            "{algorithm}"
+        );
+        for other in Algorithm::PUBLIC
+            .into_iter()
+            .filter(|other| *other != algorithm)
+        {
             // The config does not allow it.
             let mine = checker(&[signer(algorithm).jwk()], &[other]);
             assert!(!accepts(&mine, &token), "{algorithm} for {other}");
@@ -86,7 +101,10 @@ fn every_algorithm_is_verified_by_its_key_and_by_no_other() {
             if Algorithm::RSA.contains(&algorithm) && Algorithm::RSA.contains(&other) {
                 let key = with(signer(other).jwk(), json!({ "alg": other.as_str() }));
                 let both = checker(&[key], &Algorithm::PUBLIC);
-                assert!(!accepts(&both, &token), "{algorithm} with a key for {other}");
+                assert!(
+                    !accepts(&both, &token),
+                    "{algorithm} with a key for {other}"
+                );
             }
         }
     }
@@ -103,7 +121,13 @@ fn secrets_verify_what_they_are_long_enough_for() {
             panic!("a secret");
         };
         let shortest = algorithm.shortest_secret();
-        for (length, fits) in [(0, false), (1, false), (shortest - 1, false), (shortest, true), (64, true)] {
+        for (length, fits) in [
+            (0, false),
+            (1, false),
+            (shortest - 1, false),
+            (shortest, true),
+            (64, true),
+        ] {
             let key = Key::secret(&secret[..length], &[algorithm]);
             assert_eq!(key.is_some(), fits, "{algorithm} {length}");
         }
@@ -129,7 +153,10 @@ fn a_public_key_is_never_a_secret() {
     // CVE-2015-9235, CVE-2016-10555, CVE-2017-11424, CVE-2022-29217, CVE-2024-33663: the secret is what everybody knows.
     for (algorithm, signer) in SIGNERS.iter() {
         let jwk = signer.jwk();
-        let mut guesses = vec![jwk.to_string().into_bytes(), jwks(&[jwk.clone()])];
+        let mut guesses = vec![
+            jwk.to_string().into_bytes(),
+            jwks(std::slice::from_ref(&jwk)),
+        ];
         for part in ["n", "x", "y"] {
             if let Some(text) = jwk[part].as_str() {
                 guesses.push(text.as_bytes().to_vec());
@@ -137,8 +164,20 @@ fn a_public_key_is_never_a_secret() {
             }
         }
         let joined = |parts: [&str; 2]| -> Vec<u8> {
-            let part = |name: &str| jwk[name].as_str().and_then(|text| base64url(text.as_bytes()));
-            [vec![4], parts.iter().filter_map(|name| part(name)).flatten().collect()].concat()
+            let part = |name: &str| {
+                jwk[name]
+                    .as_str()
+                    .and_then(|text| base64url(text.as_bytes()))
+            };
+            [
+                vec![4],
+                parts
+                    .iter()
+                    .filter_map(|name| part(name))
+                    .flatten()
+                    .collect(),
+            ]
+            .concat()
         };
         guesses.push(joined(["x", "y"]));
         guesses.push(Vec::new());
@@ -158,7 +197,18 @@ fn a_public_key_is_never_a_secret() {
 
 #[test]
 fn none_is_no_algorithm() {
-    for alg in ["none", "None", "NONE", "nOnE", "none ", "", "HS256 ", "rs256", "RS256\u{0}", "ES521"] {
+    for alg in [
+        "none",
+        "None",
+        "NONE",
+        "nOnE",
+        "none ",
+        "",
+        "HS256 ",
+        "rs256",
+        "RS256\u{0}",
+        "ES521",
+    ] {
         for signature in ["", "AA", "e30"] {
             let [head, body] = [header(alg), payload()].map(|part| to_base64url(part.as_bytes()));
             let token = format!("{head}.{body}.{signature}");
@@ -172,7 +222,10 @@ fn none_is_no_algorithm() {
 fn headers_that_ask_for_anything_are_refused_or_ignored() {
     let es256 = Algorithm::Es256;
     let attacker = Signer::new(es256);
-    let own = checker(&[with(signer(es256).jwk(), json!({ "kid": "k" }))], &[es256]);
+    let own = checker(
+        &[with(signer(es256).jwk(), json!({ "kid": "k" }))],
+        &[es256],
+    );
     // Keys that the token brings along verify nothing.
     for more in [
         json!({ "jwk": attacker.jwk() }),
@@ -184,7 +237,10 @@ fn headers_that_ask_for_anything_are_refused_or_ignored() {
         json!({ "kid": "" }),
     ] {
         let head = with(json!({ "alg": "ES256" }), more).to_string();
-        assert!(!accepts(&own, &attacker.token(es256, &head, &payload())), "{head}");
+        assert!(
+            !accepts(&own, &attacker.token(es256, &head, &payload())),
+            "{head}"
+        );
     }
     // Signed by the right key, but not fit to be read.
     for head in [
@@ -214,10 +270,19 @@ fn headers_that_ask_for_anything_are_refused_or_ignored() {
         assert!(!accepts(&EVERYTHING, &token), "{head}");
     }
     let long = json!({ "alg": "ES256", "kid": "k".repeat(257) }).to_string();
-    assert!(!accepts(&EVERYTHING, &signer(es256).token(es256, &long, &payload())));
+    assert!(!accepts(
+        &EVERYTHING,
+        &signer(es256).token(es256, &long, &payload())
+    ));
     // What does not matter does not matter.
-    for head in [r#"{ "typ" : "JWT", "alg" : "ES256" }"#, r#"{"alg":"ES256","cty":"x","jku":"x","x":[{}]}"#] {
-        assert!(accepts(&EVERYTHING, &signer(es256).token(es256, head, &payload())), "{head}");
+    for head in [
+        r#"{ "typ" : "JWT", "alg" : "ES256" }"#,
+        r#"{"alg":"ES256","cty":"x","jku":"x","x":[{}]}"#,
+    ] {
+        assert!(
+            accepts(&EVERYTHING, &signer(es256).token(es256, head, &payload())),
+            "{head}"
+        );
     }
 }
 
@@ -255,21 +320,32 @@ fn only_the_compact_form_is_a_token() {
         format!("{good}\n"),
         format!("{head}.{body}.\n{signature}"),
         format!("{head}.????{body}.{signature}"),
-        format!("{head}.{body}.{}", signature.replace('_', "/").replace('-', "+") + "+"),
+        format!(
+            "{head}.{body}.{}",
+            signature.replace('_', "/").replace('-', "+") + "+"
+        ),
         format!("{head}.{body}.{}", &signature[..signature.len() - 1]),
         format!("{head}.{body}.{signature}A"),
         format!("{head}.{body}.{}", to_base64url(&[0; 64])),
         format!("{head}.{body}.{}", to_base64url(&[0; 63])),
         format!(r#"{{"payload":"{body}","protected":"{head}","signature":"{signature}"}}"#),
-        format!(r#"{{"payload":"{body}","signatures":[{{"protected":"{head}","signature":"{signature}"}}]}}"#),
+        format!(
+            r#"{{"payload":"{body}","signatures":[{{"protected":"{head}","signature":"{signature}"}}]}}"#
+        ),
     ] {
         assert!(!accepts(&EVERYTHING, &broken), "{broken}");
     }
     // Bits of the last letter that encode nothing (RFC 4648, section 3.5): 64 octets end in a letter with four of them.
     let last = signature.chars().last().expect("a letter");
-    let (alphabet, mut same) = ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", 0);
+    let (alphabet, mut same) = (
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+        0,
+    );
     for letter in alphabet.chars().filter(|letter| *letter != last) {
-        let spelling = format!("{head}.{body}.{}{letter}", &signature[..signature.len() - 1]);
+        let spelling = format!(
+            "{head}.{body}.{}{letter}",
+            &signature[..signature.len() - 1]
+        );
         same += usize::from(accepts(&EVERYTHING, &spelling));
     }
     assert_eq!(same, 0, "a token has one spelling");
@@ -277,10 +353,16 @@ fn only_the_compact_form_is_a_token() {
     let raw = base64url(signature.as_bytes()).expect("octets");
     let integer = |half: &[u8]| [&[2, 33, 0], half].concat();
     let der = [vec![0x30, 70], integer(&raw[..32]), integer(&raw[32..])].concat();
-    assert!(!accepts(&EVERYTHING, &format!("{head}.{body}.{}", to_base64url(&der))));
+    assert!(!accepts(
+        &EVERYTHING,
+        &format!("{head}.{body}.{}", to_base64url(&der))
+    ));
     // R and S in place of each other, and with what means the same modulo the order.
     let swapped = [&raw[32..], &raw[..32]].concat();
-    assert!(!accepts(&EVERYTHING, &format!("{head}.{body}.{}", to_base64url(&swapped))));
+    assert!(!accepts(
+        &EVERYTHING,
+        &format!("{head}.{body}.{}", to_base64url(&swapped))
+    ));
 }
 
 #[test]
@@ -291,9 +373,17 @@ fn long_tokens_are_not_read() {
         signer(es256).token(es256, &header("ES256"), &claims.to_string())
     };
     let fits = padded(5900);
-    assert!(fits.len() <= token::LONGEST && accepts(&EVERYTHING, &fits), "{}", fits.len());
+    assert!(
+        fits.len() <= token::LONGEST && accepts(&EVERYTHING, &fits),
+        "{}",
+        fits.len()
+    );
     let long = padded(6100);
-    assert!(long.len() > token::LONGEST && !accepts(&EVERYTHING, &long), "{}", long.len());
+    assert!(
+        long.len() > token::LONGEST && !accepts(&EVERYTHING, &long),
+        "{}",
+        long.len()
+    );
 }
 
 #[test]
@@ -338,21 +428,45 @@ fn keys_that_cannot_be_meant_are_left_out() {
         (with(rsa.clone(), json!({ "e": "Ag" })), "exponent 2"),
         (with(rsa.clone(), json!({ "e": "AAEAAQ" })), "leading zero"),
         (with(rsa.clone(), json!({ "e": "" })), "no exponent"),
-        (with(rsa.clone(), json!({ "e": "AQABAQEB" })), "large exponent"),
+        (
+            with(rsa.clone(), json!({ "e": "AQABAQEB" })),
+            "large exponent",
+        ),
         (with(rsa.clone(), json!({ "n": small })), "1024 bits"),
         (with(rsa.clone(), json!({ "n": large })), "8200 bits"),
         (with(rsa.clone(), json!({ "n": "AQAB=" })), "padding"),
         (json!({ "kty": "RSA", "e": "AQAB" }), "no modulus"),
-        (with(p256.clone(), json!({ "alg": "ES384" })), "ES384 on P-256"),
-        (with(p256.clone(), json!({ "alg": "RS256" })), "RS256 on P-256"),
+        (
+            with(p256.clone(), json!({ "alg": "ES384" })),
+            "ES384 on P-256",
+        ),
+        (
+            with(p256.clone(), json!({ "alg": "RS256" })),
+            "RS256 on P-256",
+        ),
         (with(p256.clone(), json!({ "crv": "P-384" })), "curve"),
         (with(p256.clone(), json!({ "crv": "P-521" })), "curve"),
         (with(p256.clone(), json!({ "crv": "secp256k1" })), "curve"),
         (with(p256.clone(), json!({ "kty": "RSA" })), "kty"),
-        (with(p256.clone(), json!({ "x": p384["x"].clone() })), "size"),
-        (with(p256.clone(), json!({ "x": p256["y"].clone() })), "not on the curve"),
-        (with(p256.clone(), json!({ "x": to_base64url(&[0; 32]), "y": to_base64url(&[0; 32]) })), "zero"),
-        (with(p256.clone(), json!({ "x": to_base64url(&[0xff; 32]) })), "beyond the field"),
+        (
+            with(p256.clone(), json!({ "x": p384["x"].clone() })),
+            "size",
+        ),
+        (
+            with(p256.clone(), json!({ "x": p256["y"].clone() })),
+            "not on the curve",
+        ),
+        (
+            with(
+                p256.clone(),
+                json!({ "x": to_base64url(&[0; 32]), "y": to_base64url(&[0; 32]) }),
+            ),
+            "zero",
+        ),
+        (
+            with(p256.clone(), json!({ "x": to_base64url(&[0xff; 32]) })),
+            "beyond the field",
+        ),
         (with(p256.clone(), json!({ "d": "AQAB" })), "private"),
         (with(ed.clone(), json!({ "crv": "Ed448" })), "Ed448"),
         (with(ed.clone(), json!({ "crv": "X25519" })), "X25519"),
@@ -362,12 +476,27 @@ fn keys_that_cannot_be_meant_are_left_out() {
         (json!({}), "nothing"),
         (json!("key"), "no object"),
     ] {
-        assert!(KeySet::read(&jwks(std::slice::from_ref(&bad))).is_err(), "{why}: {bad}");
+        assert!(
+            KeySet::read(&jwks(std::slice::from_ref(&bad))).is_err(),
+            "{why}: {bad}"
+        );
         // Others of the same set go on to count, and this one does not.
         let set = KeySet::read(&jwks(&[bad, p384.clone()])).expect("one is good");
-        assert_eq!((set.len(), set.unusable.map(|(count, _)| count)), (1, Some(1)), "{why}");
+        assert_eq!(
+            (set.len(), set.unusable.map(|(count, _)| count)),
+            (1, Some(1)),
+            "{why}"
+        );
     }
-    for text in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":[],"keys":[]}"#, "<html>"] {
+    for text in [
+        "",
+        "[]",
+        "{}",
+        r#"{"keys":{}}"#,
+        r#"{"keys":[]}"#,
+        r#"{"keys":[],"keys":[]}"#,
+        "<html>",
+    ] {
         assert!(KeySet::read(text.as_bytes()).is_err(), "{text}");
     }
 }
@@ -413,7 +542,10 @@ fn tokens_name_their_key_or_are_tried_with_a_few() {
     assert_eq!(verify(&mixed, &token(0, Some("b"))), Err(NoMatch::Wrong));
     // A key of another kind is not tried.
     let other = with(signer(Algorithm::Rs256).jwk(), json!({ "kid": "a" }));
-    assert_eq!(verify(&[other], &token(0, Some("a"))), Err(NoMatch::Unknown));
+    assert_eq!(
+        verify(&[other], &token(0, Some("a"))),
+        Err(NoMatch::Unknown)
+    );
     // Bounded.
     let many: Vec<Value> = (0..6).map(|at| named(at, &at.to_string())).collect();
     assert_eq!(verify(&many, &token(3, None)), Ok(()));

@@ -44,12 +44,17 @@ pub(super) fn is_navigation<R: Asked>(request: &R) -> bool {
         return mode.trim_ascii() == b"navigate";
     }
     let contains = |value: &[u8], word: &[u8]| {
-        value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+        value
+            .windows(word.len())
+            .any(|part| part.eq_ignore_ascii_case(word))
     };
     let by_script = request
         .fields(b"x-requested-with")
         .any(|value| contains(value, b"xmlhttprequest"));
-    !by_script && request.fields(b"accept").any(|value| contains(value, b"text/html"))
+    !by_script
+        && request
+            .fields(b"accept")
+            .any(|value| contains(value, b"text/html"))
 }
 
 /// The parameters of a query that are asked for, decoded. `None` if one of them is there twice (RFC 6749, section 3.1) or
@@ -81,13 +86,30 @@ mod tests {
 
     #[test]
     fn ways_back_lead_to_this_host() {
-        for path in ["/", "/a", "/a?b=c&d=//e", "/a//b", "/a/\\b", "/?u=https://evil.example/"] {
+        for path in [
+            "/",
+            "/a",
+            "/a?b=c&d=//e",
+            "/a//b",
+            "/a/\\b",
+            "/?u=https://evil.example/",
+        ] {
             assert!(is_local(path), "{path}");
         }
         let long = format!("/{}", "a".repeat(LONGEST_BACK));
         for path in [
-            "", "a", "//evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example/",
-            "/\t/evil.example", "/a b", "/\r\nx: y", "/é", "/\0", &long,
+            "",
+            "a",
+            "//evil.example",
+            "/\\evil.example",
+            "\\/evil.example",
+            "https://evil.example/",
+            "/\t/evil.example",
+            "/a b",
+            "/\r\nx: y",
+            "/é",
+            "/\0",
+            &long,
         ] {
             assert!(!is_local(path), "{path:?}");
         }
@@ -97,7 +119,10 @@ mod tests {
     fn parameters_of_a_query() {
         let read = |query: &str| parameters(query.as_bytes(), ["code", "state"]);
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(read("code=a%2Fb&state=c&x=1"), Some([some("a/b"), some("c")]));
+        assert_eq!(
+            read("code=a%2Fb&state=c&x=1"),
+            Some([some("a/b"), some("c")])
+        );
         assert_eq!(read("state=c&y"), Some([None, some("c")]));
         assert_eq!(read("code"), Some([some(""), None]));
         assert_eq!(read(""), Some([None, None]));

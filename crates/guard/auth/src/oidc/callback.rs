@@ -64,7 +64,12 @@ pub(super) fn answer_return<R: Asked>(
         return Some(refused(&error, fields));
     }
     let Some(code) = code.filter(|code| !code.is_empty() && code.len() <= LONGEST_CODE) else {
-        return Some(answer(400, Why::Malformed, fields, "the provider gave no code"));
+        return Some(answer(
+            400,
+            Why::Malformed,
+            fields,
+            "the provider gave no code",
+        ));
     };
     // A code counts once. Who comes a second time has pressed "back", or is somebody else.
     let number = number(&state);
@@ -150,20 +155,37 @@ fn malformed(detail: &'static str) -> Tried {
 /// What the provider says instead of giving a code (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6).
 fn refused(error: &str, fields: Vec<u8>) -> Tried {
     match error {
-        "access_denied" => answer(403, Why::Invalid, fields, "the login was refused or given up"),
+        "access_denied" => answer(
+            403,
+            Why::Invalid,
+            fields,
+            "the login was refused or given up",
+        ),
         "temporarily_unavailable" | "server_error" => {
             answer(503, Why::Unavailable, fields, "the provider has failed")
         }
-        "login_required" | "interaction_required" | "consent_required"
-        | "account_selection_required" => {
-            answer(403, Why::Invalid, fields, "the provider wants to see the person")
-        }
-        _ => answer(503, Why::Unavailable, fields, "the provider does not accept how it was asked"),
+        "login_required"
+        | "interaction_required"
+        | "consent_required"
+        | "account_selection_required" => answer(
+            403,
+            Why::Invalid,
+            fields,
+            "the provider wants to see the person",
+        ),
+        _ => answer(
+            503,
+            Why::Unavailable,
+            fields,
+            "the provider does not accept how it was asked",
+        ),
     }
 }
 
 /// A number for a state.
 fn number(state: &str) -> u128 {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, state.as_bytes());
-    hash.as_ref().first_chunk().map_or(0, |first| u128::from_be_bytes(*first))
+    hash.as_ref()
+        .first_chunk()
+        .map_or(0, |first| u128::from_be_bytes(*first))
 }

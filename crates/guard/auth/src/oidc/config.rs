@@ -1,9 +1,7 @@
 //! What the user says about logins.
 
 use weir_client::Url;
-use weir_config::{
-    Cx, Duration, FilePath, Map, Node, OneOrMany, Secret, Spanned, Text, object,
-};
+use weir_config::{Cx, Duration, FilePath, Map, Node, OneOrMany, Secret, Spanned, Text, object};
 
 use crate::claims::ClaimPath;
 use crate::config::{CookieName, IdentityField, Realm, Scope};
@@ -85,26 +83,38 @@ fn default_scopes() -> Vec<Scope> {
 impl OidcConfig {
     fn check(&self, node: &Node, cx: &mut Cx) {
         let secrets = &self.session_secrets;
-        if secrets.iter().any(|secret| secret.expose().len() < SHORTEST_SECRET) {
+        if secrets
+            .iter()
+            .any(|secret| secret.expose().len() < SHORTEST_SECRET)
+        {
             cx.error(secrets.span, "this secret is too short")
                 .help("at least 32 characters: `openssl rand -base64 32` makes one");
         }
         if !self.scopes.iter().any(|scope| scope.as_str() == "openid") {
-            cx.error(self.scopes.span, "without the scope `openid` there is no ID token");
+            cx.error(
+                self.scopes.span,
+                "without the scope `openid` there is no ID token",
+            );
         }
         if self.algorithms.is_empty() {
             cx.error(self.algorithms.span, "there must be one at least");
         }
-        if let Some(symmetric) = self.algorithms.iter().find(|a| !Algorithm::PUBLIC.contains(a)) {
+        if let Some(symmetric) = self
+            .algorithms
+            .iter()
+            .find(|a| !Algorithm::PUBLIC.contains(a))
+        {
             let message = format!("`{symmetric}` is signed with a secret that both sides know");
             cx.error(self.algorithms.span, message)
                 .help("what providers sign with: RS256, PS256, ES256, EdDSA");
         }
         if self.callback == self.logout {
-            cx.error(node.span, "`callback` and `logout` must differ").key("logout");
+            cx.error(node.span, "`callback` and `logout` must differ")
+                .key("logout");
         }
         if self.session.get().as_secs() == 0 {
-            cx.error(node.span, "a session must last a second at least").key("session");
+            cx.error(node.span, "a session must last a second at least")
+                .key("session");
         }
         self.check_urls(cx);
         for (name, _) in &self.parameters {
@@ -120,8 +130,11 @@ impl OidcConfig {
             cx.error(self.issuer.span, "an issuer has no query");
         }
         if self.issuer.is_exposed() {
-            cx.warning(self.issuer.span, "tokens and secrets go there in plain text")
-                .help("an address with `https://`");
+            cx.warning(
+                self.issuer.span,
+                "tokens and secrets go there in plain text",
+            )
+            .help("an address with `https://`");
         }
         let Some(external) = &self.external else {
             return;

@@ -41,7 +41,11 @@ pub(super) fn begin<R: Asked>(shared: &Arc<Shared>, request: &R, now: u64) -> Tr
     let back = address::back(request);
     let secure = shared.jar.is_secure(request);
     let beginning = Beginning {
-        status: if matches!(request.method(), b"GET" | b"HEAD") { 302 } else { 303 },
+        status: if matches!(request.method(), b"GET" | b"HEAD") {
+            302
+        } else {
+            303
+        },
         secure,
         transaction: Transaction::begin(&shared.tag, back, redirect_uri, &bytes, now),
         nonce,
@@ -80,9 +84,20 @@ impl Beginning {
         let sealed = shared.sealer.seal(LOGIN, &transaction.encode(), nonce);
         let side = Transaction::side_name(&transaction.state);
         let (Some(sealed), Some(side)) = (sealed, side) else {
-            return answer(503, Why::Unavailable, Vec::new(), "the login cannot be sealed");
+            return answer(
+                503,
+                Why::Unavailable,
+                Vec::new(),
+                "the login cannot be sealed",
+            );
         };
-        set(&shared.jar.side_name(side, secure), &sealed, LASTS, secure, &mut fields);
+        set(
+            &shared.jar.side_name(side, secure),
+            &sealed,
+            LASTS,
+            secure,
+            &mut fields,
+        );
         let challenge = transaction.challenge();
         let scopes = shared.scopes.join(" ");
         let own = [
@@ -95,7 +110,10 @@ impl Beginning {
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
-        let further = shared.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let further = shared
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         let query = form(own.into_iter().chain(further));
         lead(status, &metadata.authorization.with_query(&query), fields)
     }
@@ -107,7 +125,10 @@ fn forget_others<R: Asked>(shared: &Shared, request: &R, secure: bool, now: u64)
     let mut fields = Vec::new();
     let mut alive = Vec::new();
     for (name, value) in cookies(request) {
-        let Some(side) = name.strip_prefix(prefix.as_bytes()).filter(|side| side.len() == SIDE) else {
+        let Some(side) = name
+            .strip_prefix(prefix.as_bytes())
+            .filter(|side| side.len() == SIDE)
+        else {
             continue;
         };
         let Ok(side) = std::str::from_utf8(side) else {
@@ -124,7 +145,13 @@ fn forget_others<R: Asked>(shared: &Shared, request: &R, secure: bool, now: u64)
     let dead = alive.iter().filter(|(ends, _)| *ends <= now).count();
     let surplus = alive.len().saturating_sub(MOST - 1);
     for (_, side) in alive.iter().take(dead.max(surplus)) {
-        set(&shared.jar.side_name(side, secure), "", 0, secure, &mut fields);
+        set(
+            &shared.jar.side_name(side, secure),
+            "",
+            0,
+            secure,
+            &mut fields,
+        );
     }
     fields
 }

@@ -37,7 +37,8 @@ impl Logins {
     /// Answers such a request: never with [`Check::Pass`]. `now` is in seconds since 1970.
     pub fn check<R: Asked>(&self, request: &R, now: u64) -> Check {
         // Several may have the same paths: the end of a session is for whoever has one.
-        let has_session = |method: &&Arc<Method>| matches!(method.find(request), Found::Credential(_));
+        let has_session =
+            |method: &&Arc<Method>| matches!(method.find(request), Found::Credential(_));
         let served = self
             .methods
             .iter()

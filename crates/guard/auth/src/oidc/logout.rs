@@ -21,13 +21,21 @@ pub(super) fn answer_logout<R: Asked>(shared: &Arc<Shared>, request: &R, now: u6
         return answer(403, Why::Invalid, Vec::new(), detail);
     }
     if !matches!(request.method(), b"GET" | b"POST") {
-        return answer(405, Why::Malformed, b"allow: GET, POST\r\n".to_vec(), "log out by GET or POST");
+        return answer(
+            405,
+            Why::Malformed,
+            b"allow: GET, POST\r\n".to_vec(),
+            "log out by GET or POST",
+        );
     }
     let mut fields = Vec::new();
     shared.jar.forget(shared.jar.presence(request), &mut fields);
     // What is on the page behind is not for the next person at this browser.
     fields.extend_from_slice(b"clear-site-data: \"cache\"\r\n");
-    let session = shared.jar.find(request).and_then(|cookie| shared.open(&cookie));
+    let session = shared
+        .jar
+        .find(request)
+        .and_then(|cookie| shared.open(&cookie));
     let session = session.filter(|session| session.ends > now).map(|session| {
         match shared.fates.find(session.id) {
             Some(Fate::Renewed(renewed, _)) if renewed.turn > session.turn => renewed,

@@ -79,7 +79,10 @@ mod tests {
     fn a_document() {
         let issuer = "https://id.example.com/tenant";
         let metadata = read(document(issuer), issuer).expect("it is good");
-        assert_eq!(metadata.token.as_str(), "https://id.example.com/tenant/token");
+        assert_eq!(
+            metadata.token.as_str(),
+            "https://id.example.com/tenant/token"
+        );
         assert_eq!((metadata.end_session, metadata.names_itself), (None, false));
         let address = Metadata::address(&Url::parse(issuer).expect("a URL")).expect("a URL");
         assert_eq!(address.path(), "/tenant/.well-known/openid-configuration");
@@ -115,6 +118,9 @@ mod tests {
         }
         let mut document = document(issuer);
         document["end_session_endpoint"] = json!("http://id.example.com/end");
-        assert_eq!(read(document, issuer).expect("it is good").end_session, None);
+        assert_eq!(
+            read(document, issuer).expect("it is good").end_session,
+            None
+        );
     }
 }

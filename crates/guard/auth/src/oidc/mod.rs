@@ -100,14 +100,21 @@ impl Oidc {
             "" => "weir_session".to_owned(),
             policy => format!("weir_{policy}"),
         };
-        let cookie = config.cookie.as_ref().map_or(by_policy.as_str(), |name| name.as_str());
+        let cookie = config
+            .cookie
+            .as_ref()
+            .map_or(by_policy.as_str(), |name| name.as_str());
         // A session is good where it was made: for this client of this provider, under this policy.
-        let purpose = ["session", config.issuer.as_str(), &config.client_id, &policy, cookie];
+        let purpose = [
+            "session",
+            config.issuer.as_str(),
+            &config.client_id,
+            &policy,
+            cookie,
+        ];
         let sealer = Sealer::new(secrets(), &purpose)?;
-        let tag = aws_lc_rs::digest::digest(
-            &aws_lc_rs::digest::SHA256,
-            purpose.join("\n").as_bytes(),
-        );
+        let tag =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, purpose.join("\n").as_bytes());
         let tag = crate::session::to_base64url(tag.as_ref().first_chunk::<6>()?);
         let shared = Shared {
             provider: Arc::new(Provider::new(config, client, events)),
@@ -122,7 +129,11 @@ impl Oidc {
             },
             subject: config.subject.clone(),
             plan: config.plan.clone(),
-            scopes: config.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+            scopes: config
+                .scopes
+                .iter()
+                .map(|scope| scope.as_str().to_owned())
+                .collect(),
             parameters: config
                 .parameters
                 .iter()
@@ -130,7 +141,10 @@ impl Oidc {
                 .collect(),
             callback: config.callback.as_str().into(),
             logout: config.logout.as_str().into(),
-            after_logout: config.after_logout.as_ref().map(|path| path.as_str().into()),
+            after_logout: config
+                .after_logout
+                .as_ref()
+                .map(|path| path.as_str().into()),
             external: config.external.as_ref().map(|url| url.origin().into()),
             lasts: config.session.get().as_secs(),
             fates: Fates::default(),
@@ -198,7 +212,10 @@ impl Oidc {
 
     pub(crate) fn hidden(&self) -> Vec<Hidden> {
         let names = [true, false].map(|secure| self.shared.jar.full_name(secure));
-        names.into_iter().map(|name| Hidden::Cookies(name.into())).collect()
+        names
+            .into_iter()
+            .map(|name| Hidden::Cookies(name.into()))
+            .collect()
     }
 }
 
@@ -279,10 +296,7 @@ fn lead(status: u16, location: &str, mut fields: Vec<u8>) -> Tried {
 }
 
 /// Something for the control runtime.
-fn ask(
-    deadline: Duration,
-    work: impl Future<Output = Tried> + Send + 'static,
-) -> Tried {
+fn ask(deadline: Duration, work: impl Future<Output = Tried> + Send + 'static) -> Tried {
     Tried::Ask(Asking {
         work: Work::Waiting(Box::pin(work)),
         deadline,

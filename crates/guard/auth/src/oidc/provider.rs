@@ -107,7 +107,9 @@ impl Provider {
             return Ok(metadata);
         }
         let asked = self.flights.join((), Arc::clone(self).discover()).await;
-        asked.unwrap_or(Err(Trouble::Unavailable("asking the provider was given up")))
+        asked.unwrap_or(Err(Trouble::Unavailable(
+            "asking the provider was given up",
+        )))
     }
 
     async fn discover(self: Arc<Self>) -> Result<Arc<Metadata>, Trouble> {
@@ -115,9 +117,8 @@ impl Provider {
             Some(url) => self.object(Request::get(url)).await,
             None => Err("its issuer is too long".to_owned()),
         };
-        let read = asked.and_then(|document| {
-            Metadata::read(&document, &self.issuer).map_err(str::to_owned)
-        });
+        let read = asked
+            .and_then(|document| Metadata::read(&document, &self.issuer).map_err(str::to_owned));
         let mut state = self.state();
         let metadata = match read {
             Ok(metadata) => {
@@ -176,13 +177,22 @@ impl Provider {
                 Trouble::Unavailable("the provider gives no tokens")
             });
         }
-        let error = answer.as_ref().and_then(|answer| answer.get("error")?.as_str());
+        let error = answer
+            .as_ref()
+            .and_then(|answer| answer.get("error")?.as_str());
         // RFC 6749, 5.2.
         if error == Some("invalid_grant") {
-            return Err(Trouble::Refused("the provider does not accept this login any more"));
+            return Err(Trouble::Refused(
+                "the provider does not accept this login any more",
+            ));
         }
-        let word = error.filter(|word| is_error_word(word)).unwrap_or("no reason");
-        self.tell(&metadata.token, format!("it answers {} ({word})", response.status));
+        let word = error
+            .filter(|word| is_error_word(word))
+            .unwrap_or("no reason");
+        self.tell(
+            &metadata.token,
+            format!("it answers {} ({word})", response.status),
+        );
         Err(Trouble::Unavailable("the provider refuses to give tokens"))
     }
 
@@ -282,7 +292,9 @@ impl Provider {
 
 impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Provider").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("Provider")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
     }
 }
 

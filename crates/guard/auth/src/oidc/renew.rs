@@ -34,16 +34,17 @@ impl Session {
 }
 
 /// Whether the session in a cookie counts.
-pub(super) fn check<R: Asked>(
-    shared: &Arc<Shared>,
-    cookie: &[u8],
-    request: &R,
-    now: u64,
-) -> Tried {
+pub(super) fn check<R: Asked>(shared: &Arc<Shared>, cookie: &[u8], request: &R, now: u64) -> Tried {
     // Before anything is looked at: should a session end in between, caches forget at once.
     let epoch = shared.fates.epoch();
     let Some(session) = shared.open(cookie) else {
-        return again(shared, request, now, Why::Invalid, "the session cannot be read");
+        return again(
+            shared,
+            request,
+            now,
+            Why::Invalid,
+            "the session cannot be read",
+        );
     };
     let (session, newer) = match shared.fates.find(session.id) {
         Some(Fate::Ended) => {
@@ -187,7 +188,10 @@ impl Shared {
                 issuer: self.provider.issuer.as_str(),
                 client_id: &self.provider.client_id,
                 nonce: None,
-                subject: session.claims.get("sub").and_then(serde_json::Value::as_str),
+                subject: session
+                    .claims
+                    .get("sub")
+                    .and_then(serde_json::Value::as_str),
             };
             tokens::check(&claims, expected, now).map_err(Trouble::Refused)?;
             renewed.claims = tokens::about_person(claims);

@@ -70,7 +70,9 @@ pub(super) fn check(
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let time = |name: &str| {
         let value = claims.get(name)?;
-        value.as_u64().or_else(|| Some(value.as_f64()?.max(0.0) as u64))
+        value
+            .as_u64()
+            .or_else(|| Some(value.as_f64()?.max(0.0) as u64))
     };
     // 2. The issuer MUST match exactly.
     if text("iss") != Some(expected.issuer) {
@@ -177,7 +179,11 @@ mod tests {
             json!({ "exp": 1301.5 }),
             json!({ "iat": 1360 }),
         ] {
-            assert_eq!(check(&claims(changes.clone()), EXPECTED, 1300), Ok(()), "{changes}");
+            assert_eq!(
+                check(&claims(changes.clone()), EXPECTED, 1300),
+                Ok(()),
+                "{changes}"
+            );
         }
     }
 
@@ -211,7 +217,10 @@ mod tests {
             json!({ "sub": 5 }),
             json!({ "sub": "x".repeat(256) }),
         ] {
-            assert!(check(&claims(changes.clone()), EXPECTED, 1300).is_err(), "{changes}");
+            assert!(
+                check(&claims(changes.clone()), EXPECTED, 1300).is_err(),
+                "{changes}"
+            );
         }
     }
 
@@ -222,7 +231,10 @@ mod tests {
             subject: Some("ann"),
             ..EXPECTED
         };
-        assert_eq!(check(&claims(json!({ "nonce": null })), refresh, 1300), Ok(()));
+        assert_eq!(
+            check(&claims(json!({ "nonce": null })), refresh, 1300),
+            Ok(())
+        );
         assert!(check(&claims(json!({ "sub": "bob" })), refresh, 1300).is_err());
     }
 
@@ -234,7 +246,10 @@ mod tests {
         })))
         .expect("tokens");
         assert_eq!(tokens.holds, 60);
-        assert_eq!(tokens.scopes, Some(vec!["openid".to_owned(), "email".to_owned()]));
+        assert_eq!(
+            tokens.scopes,
+            Some(vec!["openid".to_owned(), "email".to_owned()])
+        );
         let tokens = Tokens::read(&object(json!({
             "access_token": "a", "token_type": "Bearer", "expires_in": "60",
         })));

@@ -116,7 +116,10 @@ mod tests {
         let mut transaction = Transaction::begin("t", "/".into(), "u".into(), &[7; RANDOM], 0);
         transaction.verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned();
         // RFC 7636, appendix B.
-        assert_eq!(transaction.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert_eq!(
+            transaction.challenge(),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
     }
 
     #[test]
@@ -128,7 +131,10 @@ mod tests {
         assert_eq!(transaction.state.len(), 3 + 22);
         assert_ne!(transaction.nonce, transaction.state[3..]);
         assert!(!transaction.verifier.contains(&transaction.nonce));
-        assert_eq!(Transaction::side_name(&transaction.state).map(str::len), Some(SIDE));
+        assert_eq!(
+            Transaction::side_name(&transaction.state).map(str::len),
+            Some(SIDE)
+        );
         assert_eq!(Transaction::side_name("short"), None);
         assert_eq!(Transaction::side_name("ééééééé."), None);
     }

@@ -90,7 +90,13 @@ impl Jar {
             let part = value.get(chunk * CHUNK..end).unwrap_or("");
             let name = self.chunk_name(chunk, presence.secure);
             if chunk == 0 && count > 1 {
-                set(&name, &format!("{count}.{part}"), seconds, presence.secure, out);
+                set(
+                    &name,
+                    &format!("{count}.{part}"),
+                    seconds,
+                    presence.secure,
+                    out,
+                );
             } else {
                 set(&name, part, seconds, presence.secure, out);
             }

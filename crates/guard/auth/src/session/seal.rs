@@ -152,9 +152,18 @@ mod tests {
         let after = sealer(&[NEW], &["a"]);
         let old = before.seal("x", b"plain", [1; NONCE]).expect("sealed");
         let new = between.seal("x", b"plain", [2; NONCE]).expect("sealed");
-        assert_eq!(between.open("x", old.as_bytes()).as_deref(), Some(&b"plain"[..]));
-        assert_eq!(between.open("x", new.as_bytes()).as_deref(), Some(&b"plain"[..]));
-        assert_eq!(after.open("x", new.as_bytes()).as_deref(), Some(&b"plain"[..]));
+        assert_eq!(
+            between.open("x", old.as_bytes()).as_deref(),
+            Some(&b"plain"[..])
+        );
+        assert_eq!(
+            between.open("x", new.as_bytes()).as_deref(),
+            Some(&b"plain"[..])
+        );
+        assert_eq!(
+            after.open("x", new.as_bytes()).as_deref(),
+            Some(&b"plain"[..])
+        );
         assert_eq!(after.open("x", old.as_bytes()), None);
         assert_eq!(before.open("x", new.as_bytes()), None);
     }
@@ -164,9 +173,16 @@ mod tests {
         let sealed = sealer(&[OLD], &["ab", "c"]).seal("x", b"plain", [1; NONCE]);
         let sealed = sealed.expect("sealed");
         for purpose in [&["a", "bc"][..], &["abc"], &["ab", "c", ""], &[]] {
-            assert_eq!(sealer(&[OLD], purpose).open("x", sealed.as_bytes()), None, "{purpose:?}");
+            assert_eq!(
+                sealer(&[OLD], purpose).open("x", sealed.as_bytes()),
+                None,
+                "{purpose:?}"
+            );
         }
-        assert_eq!(sealer(&[OLD], &["ab", "c"]).open("y", sealed.as_bytes()), None);
+        assert_eq!(
+            sealer(&[OLD], &["ab", "c"]).open("y", sealed.as_bytes()),
+            None
+        );
     }
 
     #[test]

@@ -242,7 +242,10 @@ impl SlidingWindow {
         // Only for the tier that is told of, as it takes a walk.
         if let Some(tier) = self.tiers.get(usize::from(verdict.tier)) {
             let (last, now) = (at_ms / tier.slice_ms, now_ms / tier.slice_ms);
-            if tier.count != verdict.remaining {
+            if cost == 1 && !verdict.allowed {
+                // Room for one is what it waits for, too.
+                verdict.reset_ms = verdict.retry_after_ms;
+            } else if tier.count != verdict.remaining {
                 // With more than the limit, as when that was higher, so many go before one is of use.
                 let over = tier.used(last, now, state.words).saturating_sub(tier.count);
                 verdict.reset_ms = tier.until_gone(over + 1, last, now, now_ms, state.words);

@@ -71,6 +71,11 @@ fn add_route(table: &mut Table, route: &ExplainedRoute, told: &Told<'_>) {
     for (name, value) in &route.parameters {
         table.row(&["", &format!("{{{name}}} = {value}")]);
     }
+    for policy in &route.policies {
+        let mark = if policy.refuses { " (403)" } else { "" };
+        let text = format!("{}: {}{mark}", policy.name, policy.what);
+        table.row(&[policy.kind, &text]);
+    }
     match &route.action {
         ExplainedAction::Service(service) => {
             let balance = told
@@ -321,8 +326,20 @@ fn route_for_machines(route: &ExplainedRoute, told: &Told<'_>, live: &Live) -> J
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().into()))
         .collect();
-    let mut json =
-        json!({ "name": route.name, "parameters": parameters, "max_body": route.max_body });
+    let policies = route.policies.iter().map(|policy| {
+        json!({
+            "kind": policy.kind,
+            "name": policy.name,
+            "what": policy.what,
+            "refuses": policy.refuses,
+        })
+    });
+    let mut json = json!({
+        "name": route.name,
+        "parameters": parameters,
+        "max_body": route.max_body,
+        "policies": policies.collect::<Vec<_>>(),
+    });
     match &route.action {
         ExplainedAction::Service(service) => {
             json["service"] = service_for_machines(service, told, live)

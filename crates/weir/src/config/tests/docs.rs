@@ -2,6 +2,7 @@
 //!
 //! `WEIR_WRITE_DOCS=1 cargo test -p weir docs` writes the tables anew.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -50,6 +51,8 @@ fn the_examples_are_taken() {
 struct Tables {
     schema: Json,
     out: String,
+    /// Where an object was described already.
+    told: HashMap<String, String>,
 }
 
 impl Tables {
@@ -57,6 +60,7 @@ impl Tables {
         Self {
             schema: schema(),
             out: String::new(),
+            told: HashMap::new(),
         }
     }
 
@@ -95,6 +99,16 @@ impl Tables {
         } else {
             format!("`{path}`")
         };
+        if let Some(first) = self.told.get(&object.to_string()) {
+            let anchor: String = first
+                .chars()
+                .filter(|c| c.is_alphanumeric() || "-_".contains(*c))
+                .collect::<String>()
+                .to_lowercase();
+            let _ = writeln!(self.out, "\n### {title}\n\nAs [`{first}`](#{anchor}).");
+            return;
+        }
+        self.told.insert(object.to_string(), path.to_owned());
         let docs = schema["description"].as_str().unwrap_or_default();
         let _ = write!(
             self.out,

@@ -154,7 +154,8 @@ impl Decode for Content {
     }
 }
 
-fn finish(mut cx: Cx, written: &str) -> Result<Listing, SourceError> {
+/// What was read; `written` is what messages call it.
+pub(super) fn finish(mut cx: Cx, written: &str) -> Result<Listing, SourceError> {
     let content = cx.decode::<Content>();
     let problems = match cx.finish(content) {
         Ok(loaded) => {

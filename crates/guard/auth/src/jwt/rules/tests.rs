@@ -28,7 +28,12 @@ fn check(rules: &Rules, more: Value) -> Result<Validity, Why> {
 
 #[test]
 fn times() {
-    let good = |expires: u64| Ok(Validity { expires: Some(expires), until: expires + 60 });
+    let good = |expires: u64| {
+        Ok(Validity {
+            expires: Some(expires),
+            until: expires + 60,
+        })
+    };
     for (claims, result) in [
         (json!({}), good(NOW + 600)),
         // RFC 7519, 4.1.4: on or after.
@@ -56,15 +61,30 @@ fn times() {
 
 #[test]
 fn without_an_end_only_if_the_config_says_so() {
-    let forever = Rules { expires: false, ..rules() };
+    let forever = Rules {
+        expires: false,
+        ..rules()
+    };
     let validity = check(&forever, json!({ "exp": null })).expect("good");
-    assert_eq!(validity, Validity { expires: None, until: u64::MAX });
-    assert_eq!(check(&forever, json!({ "exp": NOW - 60 })), Err(Why::Expired));
+    assert_eq!(
+        validity,
+        Validity {
+            expires: None,
+            until: u64::MAX
+        }
+    );
+    assert_eq!(
+        check(&forever, json!({ "exp": NOW - 60 })),
+        Err(Why::Expired)
+    );
 }
 
 #[test]
 fn too_old_whatever_it_says() {
-    let aged = Rules { max_age: Some(100), ..rules() };
+    let aged = Rules {
+        max_age: Some(100),
+        ..rules()
+    };
     assert_eq!(check(&aged, json!({})), Err(Why::Invalid));
     let young = check(&aged, json!({ "iat": NOW - 100 })).expect("good");
     assert_eq!(young.until, NOW + 60);
@@ -75,9 +95,16 @@ fn too_old_whatever_it_says() {
 
 #[test]
 fn clocks_that_agree() {
-    let exact = Rules { leeway: 0, ..rules() };
+    let exact = Rules {
+        leeway: 0,
+        ..rules()
+    };
     assert!(check(&exact, json!({ "exp": NOW + 1, "nbf": NOW, "iat": NOW })).is_ok());
-    for claims in [json!({ "exp": NOW }), json!({ "nbf": NOW + 1 }), json!({ "iat": NOW + 1 })] {
+    for claims in [
+        json!({ "exp": NOW }),
+        json!({ "nbf": NOW + 1 }),
+        json!({ "iat": NOW + 1 }),
+    ] {
         assert_eq!(check(&exact, claims), Err(Why::Expired));
     }
 }
@@ -109,17 +136,27 @@ fn issuers_and_audiences_to_the_letter() {
 
 #[test]
 fn who_is_not_named_refuses_what_names_somebody() {
-    let open = Rules { issuers: Vec::new(), audiences: Vec::new(), ..rules() };
+    let open = Rules {
+        issuers: Vec::new(),
+        audiences: Vec::new(),
+        ..rules()
+    };
     assert!(check(&open, json!({ "aud": null, "iss": null })).is_ok());
     assert!(check(&open, json!({ "aud": null, "iss": "anybody" })).is_ok());
-    assert_eq!(check(&open, json!({ "aud": null, "iss": 7 })), Err(Why::Audience));
+    assert_eq!(
+        check(&open, json!({ "aud": null, "iss": 7 })),
+        Err(Why::Audience)
+    );
     // RFC 7519, 4.1.3.
     assert_eq!(check(&open, json!({ "aud": "api" })), Err(Why::Audience));
 }
 
 #[test]
 fn kinds() {
-    let access = Rules { typ: Some("at+jwt".to_owned()), ..rules() };
+    let access = Rules {
+        typ: Some("at+jwt".to_owned()),
+        ..rules()
+    };
     for (typ, good) in [
         (Some("at+jwt"), true),
         (Some("AT+JWT"), true),

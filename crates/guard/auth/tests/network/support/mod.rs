@@ -1,5 +1,6 @@
 //! One route that needs somebody, without the traffic around it, and requests for it.
 
+pub(crate) mod idp;
 mod server;
 
 use std::cell::RefCell;
@@ -110,7 +111,6 @@ pub(crate) struct Outcome {
     pub(crate) identity: Option<Arc<Identity>>,
     /// Lines for the response.
     pub(crate) fields: String,
-    pub(crate) detail: &'static str,
     /// Whether it had to wait for somebody.
     pub(crate) waited: bool,
 }
@@ -219,7 +219,6 @@ impl House {
                         why: None,
                         identity: pass.identity,
                         fields: String::from_utf8(pass.fields).expect("text"),
-                        detail: "",
                         waited,
                     };
                 }
@@ -229,7 +228,6 @@ impl House {
                         why: Some(refusal.why),
                         identity: None,
                         fields: String::from_utf8(refusal.fields).expect("text"),
-                        detail: refusal.detail,
                         waited,
                     };
                 }
@@ -260,7 +258,6 @@ impl House {
                         why: None,
                         identity: pass.identity,
                         fields: String::from_utf8(pass.fields).expect("text"),
-                        detail: "",
                         waited,
                     },
                     Check::Refuse(refusal) => Outcome {
@@ -268,7 +265,6 @@ impl House {
                         why: Some(refusal.why),
                         identity: None,
                         fields: String::from_utf8(refusal.fields).expect("text"),
-                        detail: refusal.detail,
                         waited,
                     },
                     Check::Ask(_) => panic!("it asks twice"),

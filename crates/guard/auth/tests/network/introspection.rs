@@ -1,12 +1,10 @@
 //! Introspection (RFC 7662): against a server that follows a script, and against a real one.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Answer, Ask, House, Server};
+use crate::support::{Answer, Ask, House, Server};
 use weir_auth::{Event, MethodKind, Why};
 use weir_testkit::IdentityProvider;
 
@@ -157,7 +155,7 @@ fn nobody_passes_while_the_server_fails() {
         || Answer::json("<html>"),
         || Answer::json("{\"active\": \"true\"}"),
         || {
-            Answer::json(&format!(
+            Answer::json(format!(
                 "{{\"active\": true, \"sub\": \"{}\"}}",
                 "x".repeat(70 << 10)
             ))
@@ -239,7 +237,7 @@ fn a_real_server() {
     assert_eq!(house.ask(&bearer(&other)).subject(), "robot");
     // A reload with the same config forgets nothing.
     let before = provider.count("/token/introspection");
-    let again = support::route(&house.auth, &text);
+    let again = crate::support::route(&house.auth, &text);
     assert_eq!(Arc::strong_count(&again), 1);
     let check = again.check(
         &bearer(&other),

@@ -1,0 +1,6 @@
+//! Methods that ask somebody: introspection and logins, without the traffic around them.
+
+mod introspection;
+mod oidc;
+mod provider;
+mod support;
