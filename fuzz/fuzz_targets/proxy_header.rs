@@ -26,14 +26,26 @@ fuzz_target!(|input: &[u8]| {
     if let ProxyHeader::Proxied { client, server } = header {
         let line = match (client.ip(), server.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
-                format!("PROXY TCP4 {from} {to} {} {}\r\n", client.port(), server.port())
+                format!(
+                    "PROXY TCP4 {from} {to} {} {}\r\n",
+                    client.port(),
+                    server.port()
+                )
             }
             (from, to) => {
                 let (from, to) = (v6(from), v6(to));
-                format!("PROXY TCP6 {from} {to} {} {}\r\n", client.port(), server.port())
+                format!(
+                    "PROXY TCP6 {from} {to} {} {}\r\n",
+                    client.port(),
+                    server.port()
+                )
             }
         };
-        assert_eq!(parse(line.as_bytes(), &[]), Ok((line.len(), Some(header))), "{line}");
+        assert_eq!(
+            parse(line.as_bytes(), &[]),
+            Ok((line.len(), Some(header))),
+            "{line}"
+        );
     }
 });
 

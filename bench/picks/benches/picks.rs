@@ -9,13 +9,29 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use weir_bench_picks::{balances, endpoints, picker};
 use weir_service::{Service, Wish};
 
+fn equal(_: usize) -> u32 {
+    1
+}
+
+fn one_to_ten(i: usize) -> u32 {
+    1 + i as u32 % 10
+}
+
 fn pick(c: &mut Criterion) {
     let mut group = c.benchmark_group("pick");
     for (name, balance) in balances() {
-        for n in [10, 100, 1_000] {
-            let (mut picker, keys) = picker(&balance, n);
+        // Only rendezvous hashing looks at every weight.
+        let weighted = name == "hash rendezvous";
+        let sizes = [10, 100, 1_000].map(|n| (n, "", equal as fn(usize) -> u32));
+        let more = [100, 1_000].map(|n| (n, ", weights 1 to 10", one_to_ten as fn(usize) -> u32));
+        for (n, weights, weight) in sizes
+            .into_iter()
+            .chain(more)
+            .take(if weighted { 5 } else { 3 })
+        {
+            let (mut picker, keys) = picker(&balance, n, weight);
             let mut keys = keys.iter().cycle();
-            group.bench_function(BenchmarkId::new(&name, n), |b| {
+            group.bench_function(BenchmarkId::new(&name, format!("{n}{weights}")), |b| {
                 b.iter(|| {
                     let wish = Wish {
                         key: keys.next().copied(),
@@ -37,14 +53,9 @@ fn new_set(c: &mut Criterion) {
         if name.ends_with("bounded") {
             continue;
         }
-        for (weights, n) in [("equal", 1_000), ("1 to 10", 1_000)] {
-            let weight = |i| {
-                if weights == "equal" {
-                    1
-                } else {
-                    1 + i as u32 % 10
-                }
-            };
+        let weights: [(&str, fn(usize) -> u32); 2] = [("equal", equal), ("1 to 10", one_to_ten)];
+        for (weights, weight) in weights {
+            let n = 1_000;
             let endpoints = endpoints(n, weight);
             group.bench_function(
                 BenchmarkId::new(&name, format!("{n}, weights {weights}")),

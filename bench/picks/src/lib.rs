@@ -41,9 +41,9 @@ pub fn endpoints(n: usize, weight: impl Fn(usize) -> u32) -> Vec<(SocketAddr, u3
     (0..n).map(|i| (address(i), weight(i))).collect()
 }
 
-/// A worker's picker for a service whose endpoints have all been used, and a row of random keys for it.
-pub fn picker(balance: &Balance, n: usize) -> (Picker, Vec<u64>) {
-    let service = Service::fixed("bench", balance.clone(), &endpoints(n, |_| 1));
+/// A worker's picker for a service whose endpoints, of these weights, have all been used, and a row of random keys for it.
+pub fn picker(balance: &Balance, n: usize, weight: fn(usize) -> u32) -> (Picker, Vec<u64>) {
+    let service = Service::fixed("bench", balance.clone(), &endpoints(n, weight));
     let mut picker = Picker::new(Arc::clone(&service), 1);
     let mut rng = Rng::new(2);
     let keys: Vec<u64> = (0..4096).map(|_| rng.next_u64()).collect();

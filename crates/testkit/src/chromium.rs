@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{Launch, RawClient, Server, TempDir};
+use crate::{Launch, RawClient, Server, TempDir, wait_until};
 
 /// How long one step may take: the first starts the browser.
 const STEP: Duration = Duration::from_secs(60);
@@ -83,10 +83,22 @@ impl Chromium {
         );
     }
 
-    /// Clicks on the first element that a CSS selector finds, and waits for the page that this leads to.
+    /// Clicks on the first element that a CSS selector finds, which leads to another page, and waits until that is there.
     pub fn click(&self, selector: &str) {
+        // The driver waits for navigations that it sees coming, and not for those that begin a moment later. A page that
+        // has the mark is the old one.
+        self.script("window.isOld = true");
         let element = self.element(selector);
         self.act(&format!("/element/{element}/click"), &json!({}));
+        let is_new = json!({
+            "script": "return !window.isOld && document.readyState === 'complete'",
+            "args": [],
+        });
+        let path = format!("/session/{}/execute/sync", self.session);
+        wait_until("the next page", || {
+            // Between two pages there is none to ask.
+            self.try_call("POST", &path, Some(&is_new)) == Ok(Value::Bool(true))
+        });
     }
 
     /// Runs a script in the page, and gives what it returns.
@@ -113,13 +125,12 @@ impl Chromium {
     }
 
     fn element(&self, selector: &str) -> String {
-        let found = self.act(
-            "/element",
-            &json!({ "using": "css selector", "value": selector }),
-        );
-        let id = found[ELEMENT].as_str();
-        id.unwrap_or_else(|| panic!("no {selector} at {}: {}", self.url(), self.text()))
-            .to_owned()
+        let path = format!("/session/{}/element", self.session);
+        let wanted = json!({ "using": "css selector", "value": selector });
+        match self.try_call("POST", &path, Some(&wanted)) {
+            Ok(found) => found[ELEMENT].as_str().unwrap_or_default().to_owned(),
+            Err(error) => panic!("{error} at {}: {}", self.url(), self.text()),
+        }
     }
 
     fn act(&self, path: &str, body: &Value) -> Value {
@@ -135,21 +146,24 @@ impl Chromium {
     }
 
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        self.try_call(method, path, body)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    fn try_call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Value> {
         let addr = self.driver.addr("web");
         let body = body.map(Value::to_string).unwrap_or_default();
+        let length = body.len();
         let mut client = RawClient::connect(addr);
         client.timeout(STEP).send(format!(
-            "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
+            "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         ));
         let response = client.response_to(method);
-        let value = response.json()["value"].take();
-        // Who looks for an element that is not there says more about it.
-        assert!(
-            response.status == 200 || value["error"] == "no such element",
-            "{method} {path} {body}: {value}"
-        );
-        value
+        let mut answer = response.json();
+        match response.status {
+            200 => Ok(answer["value"].take()),
+            _ => Err(answer["value"]["message"].take()),
+        }
     }
 }
 

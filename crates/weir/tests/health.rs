@@ -9,9 +9,7 @@ use std::net::SocketAddr;
 
 use running::{events, start, status, wait_event};
 use serde_json::Value;
-use weir_testkit::{
-    Echo, GrpcHealth, Nginx, RawClient, Serving, Weir, free_addr, wait_until,
-};
+use weir_testkit::{Echo, GrpcHealth, Nginx, RawClient, Serving, Weir, free_addr, wait_until};
 
 /// An nginx that is healthy while its file `healthz` exists.
 struct App(Nginx);
@@ -166,8 +164,7 @@ fn a_grpc_check_hears_what_the_service_says() {
     for server in [&one, &two] {
         server.say("shop.Cart", Serving::Yes);
     }
-    let config =
-        checked("grpc: shop.Cart, interval: 50ms, unhealthy_after: 1, healthy_after: 1");
+    let config = checked("grpc: shop.Cart, interval: 50ms, unhealthy_after: 1, healthy_after: 1");
     let at = two.addr();
     let weir = start(&config, &[("one", one.addr()), ("two", at)]);
     wait_until("both verdicts", || {
@@ -179,7 +176,10 @@ fn a_grpc_check_hears_what_the_service_says() {
 
     for (serving, reason) in [
         (Serving::No, "the service says NOT_SERVING"),
-        (Serving::Unknown, "the service says status 0, expected SERVING"),
+        (
+            Serving::Unknown,
+            "the service says status 0, expected SERVING",
+        ),
     ] {
         two.say("shop.Cart", serving);
         wait_until("unhealthy", || gauge(&weir, at) == Some(0.0));

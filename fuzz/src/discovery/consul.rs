@@ -12,7 +12,11 @@ pub fn consul_answer(input: &[u8]) {
             check(passing);
             // Asked for without those that do not pass, Consul has left out what is in maintenance.
             assert!(all.entries.len() <= passing.entries.len());
-            assert!(all.entries.iter().all(|entry| passing.entries.contains(entry)));
+            assert!(
+                all.entries
+                    .iter()
+                    .all(|entry| passing.entries.contains(entry))
+            );
         }
         (Err(one), Err(other)) => {
             assert_eq!(one, other);

@@ -10,7 +10,10 @@ use super::{base64, check_entry, check_error, check_text};
 /// A page of keys, or a message of a watch: any message is read as all three, and its bytes as base64.
 pub fn etcd_messages(input: &[u8]) {
     match message::page(input) {
-        Ok(page) => page.entries.iter().for_each(|(_, value)| check_value(value)),
+        Ok(page) => page
+            .entries
+            .iter()
+            .for_each(|(_, value)| check_value(value)),
         Err(error) => check_error(&error),
     }
     if let Err(error) = message::created(input) {
@@ -29,7 +32,10 @@ pub fn etcd_messages(input: &[u8]) {
         Ok(Watched::Progress { .. } | Watched::Compacted) => {}
         Err(error) => check_error(&error),
     }
-    assert_eq!(base64::decode(&base64::encode(input)).as_deref(), Some(input));
+    assert_eq!(
+        base64::decode(&base64::encode(input)).as_deref(),
+        Some(input)
+    );
     if let Ok(text) = str::from_utf8(input)
         && let Some(bytes) = base64::decode(text)
     {

@@ -3,7 +3,8 @@
 
 const TLS: &str = "TLS is not built yet: put something that terminates it in front";
 const CACHE: &str = "caching is not built yet";
-const AUTH: &str = "ways to know who is asking are policies: `api_key`, `basic`, `jwt`, `introspection`, `oidc`";
+const AUTH: &str =
+    "ways to know who is asking are policies: `api_key`, `basic`, `jwt`, `introspection`, `oidc`";
 const RATE: &str = "a rate limit is written `rate_limit: 100/min`, in a route or in a policy";
 const SPLIT: &str =
     "a canary is one of the services of a route's `split`, such as `{ stable: 95, canary: 5 }`";

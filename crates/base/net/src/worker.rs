@@ -209,6 +209,12 @@ impl Worker {
         clock::unix_millis(now, self.drift.get())
     }
 
+    /// The gate in front of all workers.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.shared.gate
+    }
+
     /// Client connections that this worker serves now.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -5,7 +5,7 @@
 //! verified with are the keys: each method has an epoch that rises when they change.
 //!
 //! Only what was verified comes in, so nobody can fill the cache with what they make up; and it is full when it is full: a
-//! set of four places is all that an entry can be in, the one unused for longest gives way. The hash that chooses the set is
+//! set of eight places is all that an entry can be in, the one unused for longest gives way. The hash that chooses the set is
 //! seeded for each cache, and entries are told apart by their bytes, never by a hash alone. That comparison is not in
 //! constant time: to reach it takes a credential with the same 64-bit seeded hash, which nobody can make without the seed.
 
@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use crate::identity::Identity;
 
 /// How many entries a set has.
-const WAYS: usize = 4;
+const WAYS: usize = 8;
 /// Longer credentials are verified each time.
 const LONGEST: usize = 4 << 10;
 
@@ -32,6 +32,7 @@ pub struct Cache {
 
 /// The hashes stand apart from what they are of, in one line of the processor's cache.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Set {
     hashes: [u64; WAYS],
     entries: [Option<Entry>; WAYS],

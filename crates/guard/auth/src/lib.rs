@@ -3,8 +3,8 @@
 //! A route names methods, any one of which suffices; [`Auth::authenticator`] makes an [`Authenticator`] of them, and
 //! [`Authenticator::check`] decides about a request. Three rules hold for all methods:
 //!
-//! * **A credential that is there must be good.** A request without any is anonymous, and passes where `anonymous` is one
-//!   of the methods. A request with a bad one is refused even there: somebody meant to be known, and an endpoint that sees
+//! * **Of the credentials that are there, one must be good.** A request without any is anonymous, and passes where
+//!   `anonymous` is one of the methods. A request with a bad one is refused even there: somebody meant to be known, and an endpoint that sees
 //!   them as a stranger would show them the wrong thing instead of telling them that their token has expired.
 //! * **Nothing of the request decides how it is checked.** The config says which algorithms, keys and issuers count; what
 //!   a token says about itself can only make it refused.

@@ -280,7 +280,10 @@ mod tests {
     #[test]
     fn moments_are_given_or_counted_from_now() {
         assert!(moment("2027-01-31").is_ok());
-        let (soon, later) = (moment("1h").expect("a moment"), moment("90d").expect("a moment"));
+        let (soon, later) = (
+            moment("1h").expect("a moment"),
+            moment("90d").expect("a moment"),
+        );
         // They are counted one after the other.
         let apart = later.unix() - soon.unix() - (90 * 86_400 - 3600);
         assert!(apart < 60, "{apart}");

@@ -120,6 +120,9 @@ impl Guards {
         });
         let engines = self.engines.all().into_iter().map(|(name, store)| {
             let stats = store.stats();
+            // A Cluster whose nodes are not known cannot be asked either.
+            let all_closed =
+                !stats.servers.is_empty() && stats.servers.iter().all(|server| !server.open);
             EngineSample {
                 name: name.into(),
                 checks: vec![
@@ -129,11 +132,7 @@ impl Guards {
                     ("open", stats.open),
                     ("full", stats.full),
                 ],
-                breaker: if stats.servers.iter().any(|server| server.open) {
-                    2
-                } else {
-                    0
-                },
+                breaker: if all_closed { 0 } else { 2 },
             }
         });
         let lists = self.firewalls.files().into_iter();

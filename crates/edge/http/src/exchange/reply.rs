@@ -150,7 +150,7 @@ pub(crate) async fn send(
     keep: bool,
 ) -> Next {
     if let Err(error) = flush(client, listener).await {
-        exchange.reason.get_or_insert(why_unsent(&error));
+        exchange.reason.get_or_insert_with(|| why_unsent(&error));
         return Next::Abort;
     }
     after(local, client, listener, keep).await

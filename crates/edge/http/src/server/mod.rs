@@ -1,6 +1,7 @@
 //! A client's connection: heads in, exchanges one after another, the end.
 
 mod client;
+mod crowd;
 mod linger;
 mod tunnel;
 
@@ -22,6 +23,7 @@ pub(crate) async fn serve(local: Rc<Local>, connection: Connection) {
     let mut client = Client::new(&local, connection);
     let metrics = std::sync::Arc::clone(&client.options().metrics);
     let open = Open::count(metrics.on(local.worker.id));
+    crowd::watch(&local.worker);
     let local = &*local;
     loop {
         let mut exchange = match client.hear(local).await {
@@ -64,6 +66,7 @@ pub(crate) async fn serve(local: Rc<Local>, connection: Connection) {
     }
     client.close(local);
     drop(open);
+    crowd::watch(&local.worker);
 }
 
 /// Counts a connection as open while it lives, however its task ends.

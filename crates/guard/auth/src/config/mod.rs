@@ -89,15 +89,6 @@ object! {
     }
 }
 
-impl Default for RequireConfig {
-    fn default() -> Self {
-        Self {
-            scopes: Vec::new(),
-            claims: weir_config::Map::default(),
-        }
-    }
-}
-
 /// A scope (RFC 6749, section 3.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scope(Box<str>);

@@ -3,17 +3,12 @@
 use std::time::Duration;
 
 use crate::support::idp::{Idp, new_key};
-use crate::support::{Answer, Ask, House, Outcome};
+use crate::support::{Answer, Ask, House, Outcome, unix_now as now};
 use serde_json::json;
 use weir_auth::Why;
 use weir_testkit::{Visitor, wait_until};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-fn now() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.expect("after 1970").as_secs()
-}
 
 fn words(idp: &Idp, more: &str) -> String {
     // What a test says itself stands for what is said here.

@@ -481,3 +481,17 @@ fn rendezvous_searches_find_what_all_scores_say() {
         }
     }
 }
+
+#[test]
+fn equal_weights_with_equal_upper_bits_are_told_apart() {
+    // Of 2,000 endpoints the best two share their upper 16 bits for one key in thirty. Beyond 131,072 nobody races.
+    for (n, sample) in [(2usize, 3_000), (33, 1_000), (2_000, 1_000), (131_100, 2)] {
+        for weight in [1, 65_535] {
+            let scores = Rendezvous::new(&Sorted::new(&weighted(n, 21, |_| weight)));
+            for key in keys(sample, 8) {
+                let best = scores.behind(key, None).last().copied();
+                assert_eq!(Some(scores.winner(key)), best, "{n}");
+            }
+        }
+    }
+}

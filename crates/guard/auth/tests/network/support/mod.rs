@@ -148,8 +148,8 @@ pub(crate) struct House {
     pub(crate) route: Arc<Authenticator>,
     pub(crate) logins: Logins,
     cache: RefCell<Cache>,
-    /// How much later it is than the clock says, in seconds.
-    pub(crate) later: RefCell<u64>,
+    /// In seconds since 1970.
+    clock: RefCell<u64>,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
 }
 
@@ -174,21 +174,19 @@ impl House {
             route,
             logins,
             cache: RefCell::new(Cache::default()),
-            later: RefCell::new(0),
+            clock: RefCell::new(unix_now()),
             events,
         }
     }
 
+    /// What time it is on this side: the clock stands still but for [`House::sleep`].
     pub(crate) fn now(&self) -> u64 {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("after 1970");
-        now.as_secs() + *self.later.borrow()
+        *self.clock.borrow()
     }
 
     /// Lets time pass, for this side.
     pub(crate) fn sleep(&self, seconds: u64) {
-        *self.later.borrow_mut() += seconds;
+        *self.clock.borrow_mut() += seconds;
     }
 
     /// A request on its way through logins and the route.
@@ -277,6 +275,12 @@ impl House {
     pub(crate) fn forget(&self) {
         *self.cache.borrow_mut() = Cache::default();
     }
+}
+
+/// What time it really is, in seconds since 1970.
+pub(crate) fn unix_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_secs()
 }
 
 /// Compiles a route, whose methods count as those of the policy `login`.
