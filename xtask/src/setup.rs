@@ -8,6 +8,8 @@ use crate::Result;
 
 /// Programs that tests start, each with the Debian package that has it.
 const NEEDED: &[(&str, &str)] = &[
+    ("chromedriver", "chromium-driver"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("etcd", "etcd-server"),
     ("haproxy", "haproxy"),
