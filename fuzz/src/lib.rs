@@ -8,7 +8,7 @@ use std::fmt::Write;
 #[path = "../../crates/edge/http/src/codec/mod.rs"]
 pub mod codec;
 
-#[path = "../../crates/base/net/src/proxy_protocol.rs"]
+#[path = "../../crates/base/net/src/proxy_protocol/mod.rs"]
 pub mod proxy_protocol;
 
 pub mod discovery;

@@ -9,6 +9,9 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use weir_bench_picks::{balances, endpoints, picker};
 use weir_service::{Service, Wish};
 
+/// The weight of each endpoint.
+type Weights = fn(usize) -> u32;
+
 fn equal(_: usize) -> u32 {
     1
 }
@@ -53,7 +56,7 @@ fn new_set(c: &mut Criterion) {
         if name.ends_with("bounded") {
             continue;
         }
-        let weights: [(&str, fn(usize) -> u32); 2] = [("equal", equal), ("1 to 10", one_to_ten)];
+        let weights: [(&str, Weights); 2] = [("equal", equal), ("1 to 10", one_to_ten)];
         for (weights, weight) in weights {
             let n = 1_000;
             let endpoints = endpoints(n, weight);

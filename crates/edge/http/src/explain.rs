@@ -93,7 +93,7 @@ pub struct ExplainedRoute {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExplainedAction {
     /// An endpoint of a service gets it.
-    Service(ExplainedService),
+    Service(Box<ExplainedService>),
     /// The client is sent elsewhere.
     Redirect {
         /// The status.
@@ -310,9 +310,9 @@ impl Plan {
         values: &Values<'_>,
     ) -> Result<ExplainedAction, ExplainedAnswer> {
         Ok(match &route.action {
-            Action::Service { service, .. } => ExplainedAction::Service(
+            Action::Service { service, .. } => ExplainedAction::Service(Box::new(
                 self.service(route, *service, question, request, listener, values)?,
-            ),
+            )),
             Action::Split { split, .. } => {
                 let kept = split
                     .sticky
@@ -323,14 +323,14 @@ impl Plan {
                     by_share.map_or(0, |(lane, _)| lane.service)
                 };
                 let service = kept.map_or_else(largest, |lane| lane.service);
-                ExplainedAction::Service(ExplainedService {
+                ExplainedAction::Service(Box::new(ExplainedService {
                     split: split
                         .shares()
                         .map(|(lane, share)| (lane.name.to_string(), share))
                         .collect(),
                     kept: kept.is_some(),
                     ..self.service(route, service, question, request, listener, values)?
-                })
+                }))
             }
             Action::Redirect { status, to } => ExplainedAction::Redirect {
                 status: *status,

@@ -49,8 +49,7 @@ impl AuthStep {
         exchange: &mut Exchange,
         route: &RoutePlan,
         guard: &Guard,
-        question: Question,
-        at: usize,
+        (question, at): (Question, usize),
     ) -> Checked {
         let answered = question.answered().await;
         let now = local.worker.unix_millis(weir_net::now()) / 1000;

@@ -234,7 +234,7 @@ pub(crate) async fn finish(
                 limit::check_shared(local, client, exchange, route, guard, limits, at).await
             }
             (Some(Step::Auth(auth)), What::Auth(question)) => {
-                auth.resume(local, client, exchange, route, guard, question, at)
+                auth.resume(local, client, exchange, route, guard, (question, at))
                     .await
             }
             (Some(Step::ForwardAuth(step)), What::ForwardAuth) => {
