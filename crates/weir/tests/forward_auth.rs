@@ -27,6 +27,47 @@ services:
     ))
 }
 
+#[test]
+fn an_endpoint_is_not_blamed_for_what_a_slow_service_takes() {
+    let app = App::fine("app");
+    let authz = App::start("authz", |_| Reply::ok().after(Duration::from_millis(400)));
+    let weir = start(&format!(
+        "
+workers: 1
+listeners: {{ web: '@web@' }}
+routes:
+  - path: /*
+    service: app
+    forward_auth: authz
+    timeout: {{ first_byte: 200ms }}
+    retries: {{ hedge_after: 100ms }}
+services:
+  app: {{ endpoints: ['{}'], breaker: {{ slow_rate: 50%, slow_after: 200ms, min_requests: 3 }} }}
+  authz: ['{}']
+",
+        app.addr(),
+        authz.addr()
+    ));
+    let mut client = weir.client("web");
+    for number in 0..6 {
+        assert_eq!(client.get(&format!("/{number}")).status, 200, "{number}");
+    }
+    assert_eq!(app.requests(), 6);
+    let line = weir.wait_log("the last", |line| line["target"] == "/5");
+    assert!(
+        line["duration_ms"]
+            .as_f64()
+            .is_some_and(|took| took >= 400.0),
+        "{line}"
+    );
+    assert!(
+        line["first_byte_ms"]
+            .as_f64()
+            .is_some_and(|took| took < 200.0),
+        "{line}"
+    );
+}
+
 fn guarded(app: &App, authz: &App, check: &str) -> Weir {
     weir(app, &format!("'{}'", authz.addr()), "", check)
 }

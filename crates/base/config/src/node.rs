@@ -109,7 +109,9 @@ impl Scalar {
         }
     }
 
-    pub(crate) fn is_null(&self) -> bool {
+    /// Whether it is `null`, without quotes.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
         matches!(self.style, Style::Plain) && meaning(&self.text) == Meaning::Null
     }
 

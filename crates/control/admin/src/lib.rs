@@ -36,5 +36,5 @@ pub use self::{
     control::{Control, DrainTarget, Drained, Refused, ReloadFuture, Reloaded},
     limits::Limits,
     server::serve,
-    status::{LastReload, ListenerStatus, SourceFailure, Status},
+    status::{EngineStatus, LastReload, ListenerStatus, SourceFailure, Status},
 };

@@ -38,8 +38,21 @@ pub struct Status {
     pub checked: Vec<String>,
     /// Sources of endpoints that failed lately.
     pub source_failures: Vec<SourceFailure>,
+    /// The servers of engines that limits share.
+    pub engines: Vec<EngineStatus>,
     /// Now, in the milliseconds of the clock that the services were given.
     pub now_ms: u64,
+}
+
+/// A server of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineStatus {
+    /// The name of the engine.
+    pub name: String,
+    /// The server's address.
+    pub server: String,
+    /// Why it is not asked now, if it is not.
+    pub failing: Option<String>,
 }
 
 /// An attempt to reload.
@@ -103,6 +116,12 @@ impl Status {
             "connections": self.connections,
             "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
             "routes": self.routes,
+            "engines": self.engines.iter().map(|engine| json!({
+                "name": engine.name,
+                "server": engine.server,
+                "state": if engine.failing.is_some() { "failing" } else { "answers" },
+                "error": engine.failing,
+            })).collect::<Vec<_>>(),
             "services": self.services.iter().map(|service| self.service(service)).collect::<Vec<_>>(),
         })
     }

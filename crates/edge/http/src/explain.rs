@@ -11,7 +11,7 @@ use weir_service::Policy;
 use crate::{
     codec::{BodyLength, FieldId, Method, Names, Parsed, RequestHead, TargetForm, encode},
     exchange::{Exchange, Headers, Stays, forward},
-    guard::{ExplainedPolicy, RequestEdit},
+    guard::{self, ExplainedPolicy},
     plan::{Action, AddressText, Hedge, ListenerPlan, Plan, RoutePlan},
     proxy::NEVER,
     route::{self, Captures, Lookup, Outcome, Template, Values, Verdict},
@@ -218,7 +218,16 @@ impl Plan {
             Ok(route::Normalized::Rewritten) => trail.normalized = Some(text(&path)),
             Err(error) => return Err(answer(400, &error.to_string())),
         }
-        let lookup = Lookup {
+        let client = client_of(question, &request, listener);
+        if let Some(cause) = self.denied_at_the_door(question, client, listener, &path)? {
+            let place = if listener.forwarding.trusts(question.from) {
+                "The firewall denies the client behind the trusted proxy"
+            } else {
+                "The firewall closes the connection, or answers a request of it with 403"
+            };
+            return Err(answer(403, &format!("{place}: {cause}.")));
+        }
+        let mut lookup = Lookup {
             listener: index,
             host: request.host(),
             path: &path,
@@ -226,8 +235,24 @@ impl Plan {
             method: request.method_bytes(),
         };
         let headers = Headers(&request);
-        trail.steps = self.steps(&lookup, &headers);
         let mut captures = Captures::new();
+        if let Some(asked) = guard::cors::asked_method(&request) {
+            // A preflight is answered by the route of the request that it asks about.
+            lookup.method = asked;
+            if let Outcome::Route { index } = self.table.find(&lookup, &headers, &mut captures) {
+                let route = &self.routes[self.rule_routes[index as usize] as usize];
+                if route.cors().is_some() {
+                    trail.steps = self.steps(&lookup, &headers);
+                    let detail = format!(
+                        "A preflight: `cors` of the route {} answers it.",
+                        route.name
+                    );
+                    return Err(answer(204, &detail));
+                }
+            }
+            lookup.method = request.method_bytes();
+        }
+        trail.steps = self.steps(&lookup, &headers);
         let rule = match self.table.find(&lookup, &headers, &mut captures) {
             Outcome::Route { index } => index,
             Outcome::NotFound => return Err(answer(404, "No route matches.")),
@@ -264,7 +289,7 @@ impl Plan {
                 })
                 .collect(),
             max_body: (max_body != u64::MAX).then_some(max_body),
-            policies: self.policies(route, question, listener, &path)?,
+            policies: self.policies(route, question, listener, &path, client)?,
             action: self.action(route, question, &request, listener, &values)?,
         })
     }
@@ -275,15 +300,34 @@ impl Plan {
         question: &Question<'_>,
         listener: &ListenerPlan,
         path: &[u8],
+        client: IpAddr,
     ) -> Result<Vec<ExplainedPolicy>, ExplainedAnswer> {
         let Some(guard) = &route.guard else {
             return Ok(Vec::new());
         };
-        let mut exchange = Exchange::new();
-        exchange.request = parse(question, listener)?;
-        exchange.path_changed = true;
-        exchange.path.extend_from_slice(path);
-        Ok(guard.explain(&exchange, question.from, &route.name))
+        let exchange = exchange_of(question, listener, path)?;
+        Ok(guard.explain(&exchange, client, &route.name))
+    }
+
+    /// Which entry of the firewall of all listeners, or of this one, denies a request.
+    fn denied_at_the_door(
+        &self,
+        question: &Question<'_>,
+        client: IpAddr,
+        listener: &ListenerPlan,
+        path: &[u8],
+    ) -> Result<Option<String>, ExplainedAnswer> {
+        if let Some(global) = &self.firewall
+            && let Some(cause) = global.firewall.check(client).denied
+        {
+            return Ok(Some(format!("`{cause}` under `firewall`")));
+        }
+        let Some(firewall) = &listener.firewall else {
+            return Ok(None);
+        };
+        let exchange = exchange_of(question, listener, path)?;
+        let cause = firewall.denies(&exchange, client, &self.geo);
+        Ok(cause.map(|cause| format!("`{cause}` under the `firewall` of this listener")))
     }
 
     fn steps(&self, lookup: &Lookup<'_>, headers: &Headers<'_>) -> Vec<ExplainedStep> {
@@ -412,7 +456,19 @@ impl Plan {
                 (shadow.name.to_string(), mirror.share())
             }),
             sticky: stays.each().map(|sticky| text(sticky.name())).collect(),
-            head: head(question, request, listener, target, stays, deadline),
+            head: head(
+                question,
+                request,
+                listener,
+                target,
+                &Sent {
+                    identity_names: &self.identity_names,
+                    route,
+                    values,
+                    stays,
+                    deadline,
+                },
+            ),
             total: (total != NEVER).then(|| duration(total)),
             connect: duration(timeouts.connect),
             first_byte: duration(timeouts.first_byte),
@@ -451,18 +507,47 @@ fn parse(question: &Question<'_>, listener: &ListenerPlan) -> Result<RequestHead
     }
 }
 
-/// The head as the endpoint gets it.
+/// Whom a request is from, as far as trusted proxies tell.
+fn client_of(question: &Question<'_>, request: &RequestHead, listener: &ListenerPlan) -> IpAddr {
+    let forwarding = &listener.forwarding;
+    forwarding.client(question.from, forwarding.trusts(question.from), request)
+}
+
+/// The request as policies see it.
+fn exchange_of(
+    question: &Question<'_>,
+    listener: &ListenerPlan,
+    path: &[u8],
+) -> Result<Box<Exchange>, ExplainedAnswer> {
+    let mut exchange = Exchange::new();
+    exchange.request = parse(question, listener)?;
+    exchange.path_changed = true;
+    exchange.path.extend_from_slice(path);
+    Ok(exchange)
+}
+
+/// What the head that an endpoint gets depends on beside the request.
+struct Sent<'a> {
+    identity_names: &'a Names,
+    route: &'a RoutePlan,
+    values: &'a Values<'a>,
+    stays: Stays<'a>,
+    deadline: Option<(&'a [u8], Option<u64>)>,
+}
+
+/// The head as the endpoint gets it, of somebody who proved nothing.
 fn head(
     question: &Question<'_>,
     request: &RequestHead,
     listener: &ListenerPlan,
     target: forward::Target<'_>,
-    stays: Stays<'_>,
-    deadline: Option<(&[u8], Option<u64>)>,
+    sent_with: &Sent<'_>,
 ) -> Vec<String> {
     let sent = request.fields().first(FieldId::XRequestId);
     let kept = sent.and_then(weir_telemetry::accepted_request_id);
     let traced = forward::trace_of(request).is_some();
+    let request_id = kept.map_or(&b"<new>"[..], str::as_bytes);
+    let client = AddressText::new(client_of(question, request, listener));
     let mut out = Vec::new();
     forward::write_request_head(
         &mut out,
@@ -470,18 +555,19 @@ fn head(
             request,
             address: &AddressText::new(question.from),
             trusted: listener.forwarding.trusts(question.from),
-            request_id: kept.map_or(&b"<new>"[..], str::as_bytes),
+            request_id,
             traced,
             new_trace: (listener.traceparent && !traced).then_some(b"<new>"),
-            stays,
-            deadline,
-            edit: RequestEdit {
-                identity_names: &Names::default(),
-                identity: None,
-                lines: b"",
-                hidden: &[],
-                head: None,
-            },
+            stays: sent_with.stays,
+            deadline: sent_with.deadline,
+            edit: guard::explained_edit(
+                sent_with.identity_names,
+                sent_with.route,
+                request,
+                sent_with.values,
+                &client,
+                request_id,
+            ),
             copy: None,
         },
         listener,

@@ -70,6 +70,17 @@ fn for_people(status: &Json, paint: Paint) -> String {
         ]);
     }
     listeners.write("", &mut out);
+    let engines = list(&status["engines"]);
+    if !engines.is_empty() {
+        out.push('\n');
+        let mut table = Table::default();
+        table.heading(paint, &["ENGINE", "SERVER", "STATE", "WHY"]);
+        for engine in engines {
+            let text = |key: &str| engine[key].as_str().unwrap_or_default();
+            table.row(&[text("name"), text("server"), text("state"), text("error")]);
+        }
+        table.write("", &mut out);
+    }
     if list(&status["services"]).is_empty() {
         return out;
     }

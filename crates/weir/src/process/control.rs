@@ -79,6 +79,7 @@ impl Control for Handle {
                 .map(|(name, _)| name.value.as_str().to_owned())
                 .collect(),
             source_failures: state.source_failures.recent(Instant::now()),
+            engines: state.guards.engine_status(),
             now_ms: weir_net::now() / 1000,
         }
     }

@@ -1,7 +1,12 @@
 //! What the guard keeps over reloads: counts, stores, lists, keys.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
+use weir_admin::EngineStatus;
 use weir_auth::Auth;
 use weir_client::Client;
 use weir_config::{Cx, Diagnostics, Sources, Span};
@@ -100,6 +105,54 @@ impl Guards {
     /// Tidies up after a commit. May take a fraction of a second.
     pub(super) fn settle(&self) {
         self.limits.settle();
+    }
+
+    /// Gives stores a moment to connect, so that the first requests need not do without.
+    pub(super) async fn connect(&self) {
+        const MOMENT: Duration = Duration::from_millis(250);
+        for (_, store) in self.engines.all() {
+            store.ready(MOMENT).await;
+        }
+    }
+
+    /// Tells the event log which servers of engines have come to fail, or to answer again, since the last call.
+    pub(super) fn tell_engines(&self, events: &Events, failing: &mut HashSet<String>) {
+        for (name, store) in self.engines.all() {
+            for server in store.stats().servers {
+                let key = format!("{name} {}", server.address);
+                let fields = [
+                    ("engine", Value::Str(&name)),
+                    ("server", Value::Str(&server.address)),
+                    ("error", Value::Str(&server.why)),
+                ];
+                match (server.open, failing.contains(&key)) {
+                    (true, false) => {
+                        events.warn("an engine cannot be asked", &fields);
+                        failing.insert(key);
+                    }
+                    (false, true) => {
+                        events.info("an engine answers again", &fields[..2]);
+                        failing.remove(&key);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The servers of engines, and how they are.
+    pub(super) fn engine_status(&self) -> Vec<EngineStatus> {
+        let engines = self.engines.all().into_iter();
+        engines
+            .flat_map(|(name, store)| {
+                let servers = store.stats().servers.into_iter();
+                servers.map(move |server| EngineStatus {
+                    name: name.to_string(),
+                    server: server.address,
+                    failing: server.open.then_some(server.why),
+                })
+            })
+            .collect()
     }
 
     /// What there is now, for the metrics.

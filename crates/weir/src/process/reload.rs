@@ -101,6 +101,7 @@ impl State {
             .await
             .map_err(|problems| refused_because(&join(&problems)))?;
         let mut guarded = self.guards.prepare(&config, &sources).map_err(refused)?;
+        self.guards.connect().await;
         let (plan, guarded) = {
             let (config, services, registry) = (
                 Arc::clone(&config),

@@ -1,7 +1,7 @@
 //! Everything the control side holds, and how it starts and stops.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     process::ExitCode,
     sync::{
@@ -128,6 +128,7 @@ impl State {
         half.copy_from_slice(&seed[16..]);
         let guards = Guards::new(&logs.events, u128::from_le_bytes(half));
         let mut guarded = guards.prepare(&config, &sources)?;
+        guards.connect().await;
         let plan = compile_plan(
             &config,
             sources.clone(),
@@ -437,9 +438,11 @@ fn descriptors() -> usize {
 
 /// Lets go of plans that nobody uses any more, and of events that were held back.
 pub(super) async fn keep_house(state: Arc<State>) {
+    let mut failing = HashSet::new();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         state.events.tick(Instant::now());
+        state.guards.tell_engines(&state.events, &mut failing);
         let unused: Vec<Arc<Plan>> = {
             let retired = &mut state.current().retired;
             let (unused, used) = std::mem::take(retired)

@@ -76,16 +76,19 @@ impl PolicyConfig {
         .collect()
     }
 
+    /// Whether it says anything beside its methods.
+    pub(crate) fn says_more(&self) -> bool {
+        self.rate_limit.is_some()
+            || self.firewall.is_some()
+            || self.require.is_some()
+            || self.forward_auth.is_some()
+            || self.cors.is_some()
+            || self.security_headers.is_some()
+            || self.transform.is_some()
+    }
+
     fn check(&self, node: &Node, cx: &mut Cx) {
-        let says_nothing = self.rate_limit.is_none()
-            && self.firewall.is_none()
-            && self.methods().is_empty()
-            && self.require.is_none()
-            && self.forward_auth.is_none()
-            && self.cors.is_none()
-            && self.security_headers.is_none()
-            && self.transform.is_none();
-        if says_nothing {
+        if self.methods().is_empty() && !self.says_more() {
             cx.error(node.span, "this policy says nothing")
                 .expected("one of `rate_limit`, `firewall`, `api_key`, `basic`, `jwt`, `introspection`, `oidc`, `require`, `forward_auth`, `cors`, `security_headers`, `transform`");
         }

@@ -149,7 +149,7 @@ async fn proxied(
 ) -> Next {
     let plan = Rc::clone(client.plan());
     aim::take(local, &plan, route, service, exchange);
-    if exchange.deadline <= exchange.times.start {
+    if exchange.deadline <= exchange.times.ready {
         // Nobody waits for what an endpoint would work on.
         let listener = plan.listener(client.listener_index);
         let refusal = Answer::new(504, Reason::TotalTimeout);

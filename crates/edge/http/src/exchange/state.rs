@@ -24,6 +24,8 @@ pub(crate) struct Times {
     pub(crate) first_bytes: Micros,
     /// The head of the request was complete.
     pub(crate) start: Micros,
+    /// It may go to a service: the same, but for requests about which something had to be asked before.
+    pub(crate) ready: Micros,
     /// How long it waited in line in front of its service.
     pub(crate) queued: Micros,
     /// How long connecting took; zero on a reused connection.

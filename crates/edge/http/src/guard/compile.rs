@@ -428,6 +428,22 @@ impl<'a, 'i> Compiler<'a, 'i> {
                     span: method.span,
                 }),
                 AuthItem::Policy(name) => match self.input.policies.get(&name.value) {
+                    Some(policy)
+                        if !policy.methods().is_empty()
+                            && policy.says_more()
+                            && !held.iter().any(|held| held.name == name.value.as_str()) =>
+                    {
+                        // To leave out what a policy says beside its method would let pass what it refuses.
+                        good = false;
+                        let problem = format!(
+                            "`auth` takes only the method of `{0}`, and `{0}` says more",
+                            name.value
+                        );
+                        cx.error(name.span, problem).help(format!(
+                            "write `policies: {0}`, alone or beside this; or put its method into a policy of its own",
+                            name.value
+                        ));
+                    }
                     Some(policy) if !policy.methods().is_empty() => {
                         methods.extend(named(name.value.as_str(), policy));
                     }

@@ -65,10 +65,18 @@ impl Guard {
                 Step::ForwardAuth(step) => all.push(ExplainedPolicy {
                     kind: "forward_auth",
                     name: step.name.to_string(),
-                    what: "a service is asked".to_owned(),
+                    what: "a service is asked about it".to_owned(),
                     refuses: false,
                 }),
             }
+        }
+        if let Some(head) = &self.head {
+            all.extend(head.kinds().map(|(kind, what)| ExplainedPolicy {
+                kind,
+                name: route.to_owned(),
+                what: what.to_owned(),
+                refuses: false,
+            }));
         }
         all
     }

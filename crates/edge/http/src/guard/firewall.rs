@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use weir_firewall::{Firewall, FirewallPolicy, Geo, Verdict};
+use weir_firewall::{Firewall, FirewallPolicy, Geo, Scratch, Verdict};
 use weir_telemetry::{Decision, PolicyMetrics, Reason};
 
 use super::{Checked, Guard, Seen, client_ip};
@@ -49,6 +49,17 @@ impl FirewallStep {
     /// Whether this address may connect to the listener.
     pub(crate) fn admits(&self, local: &Local, ip: IpAddr) -> bool {
         count(local, &self.metrics, &self.policy.firewall.check(ip))
+    }
+
+    /// Which entry denies a request that was never sent.
+    pub(crate) fn denies(&self, exchange: &Exchange, client: IpAddr, geo: &Geo) -> Option<String> {
+        let mut verdict = self.policy.firewall.check(client);
+        let mut scratch = Scratch::default();
+        if verdict.passes() {
+            let seen = Seen::of(exchange, client, "", geo);
+            verdict = self.policy.rules.check(&seen, &mut scratch);
+        }
+        verdict.denied.map(|cause| cause.to_string())
     }
 
     pub(super) fn check(

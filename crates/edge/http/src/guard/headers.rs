@@ -73,6 +73,28 @@ impl HeadPlan {
         self.security.is_none() && self.cors.is_none() && self.transform.is_empty()
     }
 
+    /// The policies that it is made of, with what they do.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let cors = self.cors.is_some();
+        let security = self.security.is_some();
+        [
+            (
+                cors,
+                ("cors", "tells browsers which pages may read the answer"),
+            ),
+            (
+                security,
+                ("security_headers", "adds header fields to the answer"),
+            ),
+            (
+                !self.transform.is_empty(),
+                ("transform", "changes header fields"),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(is, kind)| is.then_some(kind))
+    }
+
     /// Appends the host that the endpoint is asked for. False if it is the client's.
     #[inline]
     pub(crate) fn host<W: Who>(&self, facts: &Facts<'_, W>, out: &mut Vec<u8>) -> bool {

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use weir_auth::{Hidden, Question};
 use weir_firewall::Geo;
+use weir_net::now;
 use weir_telemetry::{Decision, PolicyMetrics};
 
 pub(crate) use self::{
@@ -53,10 +54,11 @@ use self::{
 pub(crate) use self::{auth::login, forward_auth::refuse};
 pub use self::{compile::GuardInput, explain::ExplainedPolicy};
 use crate::{
-    codec::Names,
+    codec::{Names, RequestHead},
     exchange::{Answer, Exchange},
     local::{Local, LocalPlan},
     plan::{AddressText, ListenerPlan, RoutePlan},
+    route::Values,
     server::Client,
 };
 
@@ -269,7 +271,11 @@ pub(crate) async fn finish(
             again @ Checked::Later(_) => again,
         };
         match checked {
-            Checked::Pass => return Finished::Pass,
+            Checked::Pass => {
+                // What was waited for here is not the endpoint's doing.
+                exchange.times.ready = now();
+                return Finished::Pass;
+            }
             Checked::Refuse(answer) => return Finished::Refuse(answer),
             Checked::Later(next) => later = next,
         }
@@ -316,6 +322,37 @@ pub(crate) fn request_edit<'a>(
         head: guard
             .and_then(|guard| guard.head.as_ref())
             .map(|head| (head, facts(plan, exchange, address))),
+    }
+}
+
+/// What policies change about the head of a request that was never sent.
+pub(crate) fn explained_edit<'a>(
+    identity_names: &'a Names,
+    route: &'a RoutePlan,
+    request: &'a RequestHead,
+    values: &Values<'a>,
+    client: &'a AddressText,
+    request_id: &'a [u8],
+) -> RequestEdit<'a> {
+    let guard = route.guard.as_deref();
+    let facts = Facts {
+        request,
+        path: values.path,
+        captures: values.captures,
+        client_ip: client.as_str().as_bytes(),
+        scheme: b"http",
+        request_id,
+        route: route.name.as_bytes(),
+        who: None,
+    };
+    RequestEdit {
+        identity_names,
+        identity: None,
+        lines: b"",
+        hidden: route.hidden(),
+        head: guard
+            .and_then(|guard| guard.head.as_ref())
+            .map(|head| (head, facts)),
     }
 }
 

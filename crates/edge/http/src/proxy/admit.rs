@@ -33,7 +33,7 @@ pub(super) async fn enter(
     if let Ok(entry) = gate.try_enter(exchange.priority) {
         return Admitted::Yes(entry);
     }
-    let time = exchange.times.start;
+    let time = exchange.times.ready;
     match gate.enqueue(exchange.priority, time) {
         Ok(ticket) => Box::pin(wait(send, client, exchange, to, ticket, time)).await,
         Err(shed) => Admitted::No(refuse(send, exchange, to, shed.as_str())),
@@ -130,7 +130,7 @@ pub(super) fn leave(entry: Entry, exchange: &Exchange) {
         );
         if late {
             let time = now();
-            entry.finish(time.saturating_sub(times.start), false, time);
+            entry.finish(time.saturating_sub(times.ready), false, time);
         }
         return;
     }

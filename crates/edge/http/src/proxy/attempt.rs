@@ -52,7 +52,7 @@ fn now_sent(exchange: &Exchange) -> Micros {
     if exchange.attempts > 1 || exchange.times.queued > 0 {
         return now();
     }
-    exchange.times.start + exchange.times.connect
+    exchange.times.ready + exchange.times.connect
 }
 
 /// The request's way to the endpoint.

@@ -105,7 +105,7 @@ pub(crate) async fn run(
         },
     };
     let service = &to.plan.service(to.service).service;
-    service.budget().request(exchange.times.start / 1000);
+    service.budget().request(exchange.times.ready / 1000);
     let mut next = attempts(&send, client, exchange, &to, &mut entry).await;
     let done = client.wire.body_done();
     mirror::offer(local, client, exchange, exchange.body_in, done);
@@ -197,7 +197,7 @@ async fn pick(
     entry: &mut Option<Entry>,
 ) -> Result<Picked, Refused> {
     let mut now_ms = match exchange.times.queued {
-        0 => exchange.times.start / 1000,
+        0 => exchange.times.ready / 1000,
         _ => now() / 1000,
     };
     loop {
@@ -258,7 +258,7 @@ async fn attempt(
     let mut fresh = false;
     loop {
         let time = if exchange.attempts <= 1 && !fresh {
-            exchange.times.start
+            exchange.times.ready
         } else {
             now()
         };

@@ -265,6 +265,7 @@ impl Client {
             self.wire.keep_back(&self.plan.shared.identity_names);
         }
         exchange.times.start = now();
+        exchange.times.ready = exchange.times.start;
     }
 
     /// How the endpoint gets this request's body.

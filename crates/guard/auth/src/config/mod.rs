@@ -134,7 +134,9 @@ impl ClaimValue {
 impl Decode for ClaimValue {
     fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
         match &node.value {
-            Value::Scalar(scalar) if !scalar.text.is_empty() => Some(Self(scalar.text.clone())),
+            Value::Scalar(scalar) if !scalar.text.is_empty() && !scalar.is_null() => {
+                Some(Self(scalar.text.clone()))
+            }
             _ => {
                 cx.mismatch(
                     node,

@@ -48,6 +48,26 @@ fn the_examples_are_taken() {
     assert!(examples >= 5);
 }
 
+#[test]
+fn the_example_of_the_guard_compiles() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/guard.yaml");
+    let source = crate::process::ConfigSource::Path(path.into());
+    let compiled = crate::process::compile(&source).expect("it compiles");
+    assert!(compiled.warnings.is_empty(), "{}", compiled.warnings);
+}
+
+#[test]
+fn the_examples_of_the_guard_are_taken() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guard.md");
+    let text = std::fs::read_to_string(path).expect("docs/guard.md");
+    let examples: Vec<&str> = text.split("```yaml\n").skip(1).collect();
+    for block in &examples {
+        let (example, _) = block.split_once("```").expect("an end");
+        good(example);
+    }
+    assert!(examples.len() >= 3);
+}
+
 struct Tables {
     schema: Json,
     out: String,
