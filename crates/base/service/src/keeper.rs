@@ -154,6 +154,7 @@ fn view(member: &Member) -> OutlierView<'_> {
         counts: endpoint.outliers(),
         usable: endpoint.is_sound(),
         checked_ok_ms: endpoint.checked_ok_ms(),
+        recovered_ms: endpoint.recovered_ms(),
         ejection: endpoint.ejection(),
     }
 }

@@ -8,7 +8,7 @@ use weir_telemetry::{AccessRecord, Reason};
 use crate::{
     codec::{FieldId, Version},
     exchange::Exchange,
-    guard::{client_ip, hides_parameters, write_blotted},
+    guard::{client_ip, write_blotted},
     local::Local,
     plan::{AddressText, Hedge},
     server::Client,
@@ -70,12 +70,24 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
     let real = client
         .trusted
         .then(|| AddressText::new(client_ip(client, exchange)));
-    let hidden = route.map_or(&[][..], |route| route.hidden());
-    let blotted = hides_parameters(hidden).then(|| {
-        let mut target = Vec::new();
-        write_blotted(&mut target, request.target(), hidden);
-        target
-    });
+    // Those of all routes: what was refused before its route was known holds the same secrets.
+    let hidden = &plan.shared.hidden_parameters;
+    let blotted = |text: &[u8]| {
+        let login = plan.shared.logins.owns(exchange.path());
+        (login || !hidden.is_empty()).then(|| {
+            let mut out = Vec::new();
+            if login {
+                // What a provider sends people back with opens their session.
+                out.extend(text.iter().take_while(|byte| **byte != b'?'));
+            } else {
+                write_blotted(&mut out, text, hidden);
+            }
+            out
+        })
+    };
+    let target = blotted(request.target());
+    let referer = request.fields().first(FieldId::Referer);
+    let blotted_referer = referer.and_then(blotted);
     let fields = request.fields();
     let trace = exchange
         .trace
@@ -89,7 +101,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         client: real.as_ref().unwrap_or(&client.address).as_str(),
         method: request.method_bytes(),
         host: request.authority(),
-        target: blotted.as_deref().unwrap_or_else(|| request.target()),
+        target: target.as_deref().unwrap_or_else(|| request.target()),
         protocol: match request.version() {
             _ if !request.has_line() => "",
             Version::H10 => "HTTP/1.0",
@@ -120,7 +132,7 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         attempts: u32::from(exchange.attempts) + u32::from(exchange.hedged),
         reused: (exchange.attempts > 0).then_some(exchange.reused),
         user_agent: fields.first(FieldId::UserAgent),
-        referer: fields.first(FieldId::Referer),
+        referer: blotted_referer.as_deref().or(referer),
         reason: exchange.reason,
         rule: (!exchange.rule.is_empty()).then_some(exchange.rule),
         head: micros(times.start.saturating_sub(begun)),

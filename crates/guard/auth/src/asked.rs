@@ -68,20 +68,45 @@ pub(crate) fn authorization<'r, R: Asked>(request: &'r R, scheme: &str) -> Found
         return Found::Absent;
     };
     let twice = values.next().is_some();
-    // RFC 9110, 11.1: the scheme is case-insensitive, one or more spaces follow it.
-    let Some((word, rest)) = value.split_at_checked(scheme.len()) else {
-        return if twice { Found::TWICE } else { Found::Absent };
-    };
-    if !word.eq_ignore_ascii_case(scheme.as_bytes()) || !matches!(rest.first(), Some(b' ') | None) {
-        return if twice { Found::TWICE } else { Found::Absent };
-    }
     if twice {
         return Found::TWICE;
     }
-    match rest.trim_ascii() {
-        b"" => Found::Malformed("there is no credential behind the scheme"),
-        credential => Found::Credential(Cow::Borrowed(credential)),
+    // RFC 9110, 11.1: the scheme is case-insensitive, one or more spaces follow it. Endpoints are laxer about what follows,
+    // and must not find a credential where there is none for us: whatever cannot go on the scheme ends it.
+    let value = value.trim_ascii();
+    let end = value.iter().position(|byte| !is_tchar(*byte));
+    let (word, rest) = value.split_at(end.unwrap_or(value.len()));
+    if !word.eq_ignore_ascii_case(scheme.as_bytes()) {
+        return Found::Absent;
     }
+    match rest {
+        [b' ' | b'\t', credential @ ..] => {
+            Found::Credential(Cow::Borrowed(credential.trim_ascii_start()))
+        }
+        _ => Found::Malformed("there is no credential behind the scheme"),
+    }
+}
+
+/// What tokens consist of (RFC 9110, section 5.6.2).
+const fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
 }
 
 /// The value of a field of its own.
@@ -89,14 +114,15 @@ pub(crate) fn field<'r, R: Asked>(request: &'r R, name: &'r str) -> Found<'r> {
     Found::only(request.fields(name.as_bytes()).map(<[u8]>::trim_ascii))
 }
 
-/// The value of a cookie (RFC 6265, section 4.2.1), without quotes.
+/// The value of a cookie (RFC 6265, section 4.2.1), without quotes. Blanks around its name do not count, as with most who
+/// read cookies.
 pub(crate) fn cookie<'r, R: Asked>(request: &'r R, name: &'r str) -> Found<'r> {
     let pairs = request
         .fields(b"cookie")
         .flat_map(|line| line.split(|b| *b == b';'));
     Found::only(pairs.filter_map(|pair| {
-        let pair = pair.trim_ascii();
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        let (found, value) = split_cookie(pair)?;
+        let value = (found == name.as_bytes()).then_some(value)?;
         Some(
             value
                 .strip_prefix(b"\"")
@@ -106,14 +132,24 @@ pub(crate) fn cookie<'r, R: Asked>(request: &'r R, name: &'r str) -> Found<'r> {
     }))
 }
 
+/// The name and the value of a cookie, without blanks around them.
+pub(crate) fn split_cookie(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    Some((pair[..at].trim_ascii(), pair[at + 1..].trim_ascii()))
+}
+
 /// The value of a parameter of the query, percent-decoded.
 pub(crate) fn parameter<'r, R: Asked>(request: &'r R, name: &'r str) -> Found<'r> {
     let Some(query) = request.query() else {
         return Found::Absent;
     };
     let values = query.split(|b| *b == b'&').filter_map(|pair| {
-        let pair = pair.strip_prefix(name.as_bytes())?;
-        pair.strip_prefix(b"=")
+        let at = pair.iter().position(|b| *b == b'=')?;
+        let (found, value) = (&pair[..at], &pair[at + 1..]);
+        // However it is written: endpoints read names as they read values.
+        let same = found == name.as_bytes()
+            || found.contains(&b'%') && decode_percent(found).as_deref() == Some(name.as_bytes());
+        same.then_some(value)
     });
     match Found::only(values) {
         Found::Credential(Cow::Borrowed(raw)) if raw.contains(&b'%') => match decode_percent(raw) {

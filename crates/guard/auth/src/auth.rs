@@ -1,7 +1,8 @@
 //! What outlives a config: methods, the files and URLs that their keys come from, and the place where questions are answered.
 //!
 //! Everything is held here weakly, and strongly by the [`Authenticator`]s that use it. So a config that is given up takes with
-//! it what only it needed, whether it was in use or only tried, and nobody has to tidy up.
+//! it what only it needed, whether it was in use or only tried, and nobody has to tidy up. Only what must not be forgotten
+//! with a method, that sessions have ended, is kept until it does not matter any more.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,21 +10,21 @@ use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use weir_client::{Client, Roots, Url};
 use weir_config::{Cx, FilePath, Span, Spanned};
 
 use crate::api_key::{ApiKeys, KeyFile, KeyTable, Keys, KeysConfig};
-use crate::ask::Asker;
-use crate::authenticator::{Authenticator, Require};
+use crate::ask::{Asker, Share};
+use crate::authenticator::{Authenticator, HiddenPlaces, Require};
 use crate::basic::Basic;
 use crate::config::{MethodConfig, RequireConfig};
 use crate::introspection::Introspection;
 use crate::jwt::{JwksConfig, Jwt, JwtConfig, Key, KeySet, KeySource};
 use crate::method::{Kind, Method};
-use crate::oidc::{Logins, Oidc};
+use crate::oidc::{Logins, Memories, Oidc};
 
 /// How often files of keys are looked at.
 const WATCH: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ struct Live {
     jwks_files: HashMap<PathBuf, Weak<KeySource>>,
     /// By URL, and by the file of authorities that its server must come from.
     jwks_urls: HashMap<(Url, Option<PathBuf>), Weak<KeySource>>,
+    /// What must not be forgotten with the method that it comes from.
+    memories: Memories,
 }
 
 #[derive(Debug)]
@@ -162,28 +165,25 @@ impl Auth {
         &self,
         methods: &[NamedMethod],
         anonymous: bool,
-        require: &RequireConfig,
+        require: &[RequireConfig],
         cx: &mut Cx,
     ) -> Option<Arc<Authenticator>> {
         let compiled: Vec<Option<Arc<Method>>> =
             methods.iter().map(|named| self.method(named, cx)).collect();
         let methods: Vec<Arc<Method>> = compiled.into_iter().collect::<Option<_>>()?;
-        let mut hidden = Vec::new();
-        for place in methods.iter().flat_map(|method| method.hidden()) {
-            if !hidden.contains(&place) {
-                hidden.push(place);
-            }
-        }
-        let scopes: Vec<Box<str>> = require.scopes.iter().map(|s| s.as_str().into()).collect();
+        let scopes = require.iter().flat_map(|require| &require.scopes);
+        let scopes: Vec<Box<str>> = scopes.map(|s| s.as_str().into()).collect();
         Some(Arc::new(Authenticator {
+            hidden: HiddenPlaces::new(&methods),
             methods,
             anonymous,
             require: Require {
                 scope_text: scopes.join(" "),
                 scopes,
-                claims: crate::config::wanted(&require.claims),
+                claims: (require.iter())
+                    .flat_map(|require| crate::config::wanted(&require.claims))
+                    .collect(),
             },
-            hidden,
             asker: self.0.asker.clone(),
         }))
     }
@@ -216,6 +216,7 @@ impl Auth {
         let kind = self.kind(named, cx)?;
         let method = Arc::new(Method {
             id: self.0.next_id.fetch_add(1, Ordering::Relaxed),
+            share: Share::default(),
             kind,
         });
         let mut live = self.live();
@@ -255,7 +256,11 @@ impl Auth {
             MethodConfig::Oidc(config) => {
                 let client = self.client(config.ca.as_ref(), cx)?;
                 let (events, control) = (self.0.events.clone(), self.0.asker.control().cloned());
-                let oidc = Oidc::new(config, policy, client, events, control);
+                let memory = |cookie: &str| {
+                    let name = [config.issuer.as_str(), &config.client_id, cookie];
+                    self.live().memories.find(name.map(Box::from), unix_now())
+                };
+                let oidc = Oidc::new(config, policy, client, events, control, memory);
                 if oidc.is_none() {
                     cx.error(
                         config.session_secrets.span,
@@ -354,10 +359,14 @@ impl Auth {
         let Some(ca) = ca else {
             return Some(self.0.client.clone());
         };
-        match Roots::from_file(ca.value.path()) {
+        let path = ca.value.path();
+        let roots = crate::file::check(path)
+            .map_err(|error| format!("cannot use `{}`: {error}", path.display()))
+            .and_then(|()| Roots::from_file(path).map_err(|error| error.to_string()));
+        match roots {
             Ok(roots) => Some(Client::new(roots)),
             Err(error) => {
-                cx.error(ca.span, error.to_string());
+                cx.error(ca.span, error);
                 None
             }
         }
@@ -366,6 +375,11 @@ impl Auth {
     fn live(&self) -> MutexGuard<'_, Live> {
         self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unix_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
 }
 
 /// What is in use under this name, or else a new one.

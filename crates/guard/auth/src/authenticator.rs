@@ -6,7 +6,7 @@ use crate::ask::Asker;
 use crate::asked::{Asked, Found};
 use crate::cache::Cache;
 use crate::challenge::Error;
-use crate::check::{Answered, Check, Hidden, Pass, Question};
+use crate::check::{Answered, Check, Hidden, Pass, Place, Question};
 use crate::claims::ClaimPath;
 use crate::identity::Identity;
 use crate::method::{Accepted, Fault, Method, Tried};
@@ -19,7 +19,7 @@ pub struct Authenticator {
     /// Whether requests without a credential pass.
     pub(crate) anonymous: bool,
     pub(crate) require: Require,
-    pub(crate) hidden: Vec<Hidden>,
+    pub(crate) hidden: HiddenPlaces,
     pub(crate) asker: Asker,
 }
 
@@ -53,13 +53,48 @@ impl Require {
     }
 }
 
+/// What endpoints do not see.
+#[derive(Debug, Default)]
+pub(crate) struct HiddenPlaces {
+    /// All places of all methods.
+    all: Vec<Hidden>,
+    /// By the place of the good credential: of the methods, and of each one's places.
+    by_place: Vec<Vec<Vec<Hidden>>>,
+}
+
+impl HiddenPlaces {
+    pub(crate) fn new(methods: &[Arc<Method>]) -> Self {
+        let once = |places: &mut dyn Iterator<Item = Hidden>| {
+            let mut list: Vec<Hidden> = Vec::new();
+            for place in places {
+                if !list.contains(&place) {
+                    list.push(place);
+                }
+            }
+            list
+        };
+        let all = once(&mut methods.iter().flat_map(|method| method.places()));
+        let hiding = methods.iter().filter(|method| method.hides());
+        let always = once(&mut hiding.flat_map(|method| method.places()));
+        let by_place = |good: Hidden| {
+            let others = all.iter().filter(|place| !place.is_of(&good));
+            once(&mut always.iter().chain(others).cloned())
+        };
+        let by_place = methods
+            .iter()
+            .map(|method| method.places().into_iter().map(by_place).collect())
+            .collect();
+        Self { all, by_place }
+    }
+}
+
 impl Authenticator {
     /// Decides about a request. `now` is in seconds since 1970.
     pub fn check<R: Asked>(&self, request: &R, cache: &mut Cache, now: u64) -> Check {
         for (at, method) in self.methods.iter().enumerate() {
             if let Some(tried) = method.serve(request, now) {
                 return self
-                    .settle(at, tried, None, cache, None)
+                    .settle(at, tried, request, None, cache, None)
                     .unwrap_or_else(|fault| self.refuse(fault));
             }
         }
@@ -84,16 +119,23 @@ impl Authenticator {
             Some(Found::Credential(credential)) => Some(&**credential),
             _ => None,
         };
-        match self.settle(at, tried, credential, cache, worst) {
+        match self.settle(at, tried, request, credential, cache, worst) {
             Ok(check) => check,
             Err(fault) => self.check_from(at + 1, Some(fault), request, cache, now),
         }
     }
 
-    /// What of a request must not reach the endpoint. It does not depend on who was recognised: what nobody looked at is
-    /// no less secret.
+    /// What of a request must not reach the endpoint, if the credential in this place ([`Pass::place`]) was found good: what
+    /// methods hide, and whatever stands in other places, which nobody has found good. `None` is for requests without a
+    /// credential, of which endpoints see nothing that could be one.
+    pub fn hidden_for(&self, place: Option<Place>) -> &[Hidden] {
+        let by_place = |place: Place| self.hidden.by_place.get(place.method)?.get(place.place);
+        place.and_then(by_place).unwrap_or(&self.hidden.all)
+    }
+
+    /// Everything that may be a credential here, for those who do not know which one was good: logs, for example.
     pub fn hidden(&self) -> &[Hidden] {
-        &self.hidden
+        self.hidden_for(None)
     }
 
     /// Names (lower case) of the fields that tell endpoints about identities: to be taken out of requests from outside, on
@@ -142,7 +184,7 @@ impl Authenticator {
                 }),
                 None => method.try_credential(&credential, request, now),
             };
-            match self.settle(at, tried, Some(&credential), cache, worst) {
+            match self.settle(at, tried, request, Some(&credential), cache, worst) {
                 Ok(check) => return check,
                 Err(fault) => worst = Some(fault),
             }
@@ -155,7 +197,7 @@ impl Authenticator {
         }
         let invited = self.methods.iter().enumerate().find_map(|(at, method)| {
             let tried = method.invite(request, now)?;
-            Some(self.settle(at, tried, None, cache, None))
+            Some(self.settle(at, tried, request, None, cache, None))
         });
         let missing = Fault {
             why: Why::Missing,
@@ -167,17 +209,25 @@ impl Authenticator {
     }
 
     /// What follows from what a method said, or the worst that was said so far.
-    fn settle(
+    fn settle<R: Asked>(
         &self,
         at: usize,
         tried: Tried,
+        request: &R,
         credential: Option<&[u8]>,
         cache: &mut Cache,
         worst: Option<Fault>,
     ) -> Result<Check, Fault> {
+        let Some(method) = self.methods.get(at) else {
+            // The question was another route's.
+            return Err(Fault {
+                why: Why::Unavailable,
+                detail: "the check of the credential was given up",
+            });
+        };
         let fault = match tried {
             Tried::Accepted(accepted) => {
-                if let (Some(method), Some(credential)) = (self.methods.get(at), credential)
+                if let Some(credential) = credential
                     && accepted.cache_until > 0
                 {
                     let epoch = accepted.epoch;
@@ -189,6 +239,10 @@ impl Authenticator {
                         return Ok(Check::Pass(Pass {
                             identity: Some(accepted.identity),
                             fields: accepted.fields,
+                            place: Some(Place {
+                                method: at,
+                                place: method.place(request),
+                            }),
                         }));
                     }
                     Some(fault) => fault,
@@ -198,7 +252,7 @@ impl Authenticator {
             Tried::Answer(refusal) => return Ok(Check::Refuse(refusal)),
             Tried::Ask(asking) => {
                 let deadline = asking.deadline;
-                match self.asker.ask(asking) {
+                match self.asker.ask(asking, &method.share) {
                     Ok(answer) => {
                         return Ok(Check::Ask(Question {
                             answer,

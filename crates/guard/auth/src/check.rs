@@ -27,6 +27,18 @@ pub struct Pass {
     pub identity: Option<Arc<Identity>>,
     /// Lines to add to the response (`Set-Cookie`), each with its CRLF.
     pub fields: Vec<u8>,
+    /// Where the credential stood that was found good: what to hide depends on it
+    /// ([`hidden_for`](crate::Authenticator::hidden_for)). `None` for anonymous ones.
+    pub place: Option<Place>,
+}
+
+/// A place where a route looks for credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which of the methods.
+    pub(crate) method: usize,
+    /// Which of its places.
+    pub(crate) place: usize,
 }
 
 /// A credential that endpoints do not see.
@@ -42,6 +54,22 @@ pub enum Hidden {
     Cookies(Arc<str>),
     /// The parameters of this name in the query.
     Parameter(Arc<str>),
+}
+
+impl Hidden {
+    /// Whether what stands here is the credential that was found there: the same place, or a field and what stands in it.
+    pub(crate) fn is_of(&self, good: &Self) -> bool {
+        const AUTHORIZATION: &str = "authorization";
+        match (self, good) {
+            (Self::Authorization(one), Self::Authorization(other)) => {
+                one.eq_ignore_ascii_case(other)
+            }
+            (Self::Field(name), Self::Authorization(_))
+            | (Self::Authorization(_), Self::Field(name)) => **name == *AUTHORIZATION,
+            (Self::Field(name), Self::Cookie(_) | Self::Cookies(_)) => **name == *"cookie",
+            _ => self == good,
+        }
+    }
 }
 
 /// Something that is being found out elsewhere. Dropping it gives up waiting.

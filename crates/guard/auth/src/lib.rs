@@ -11,6 +11,10 @@
 //! * **Only Weir says who somebody is.** The fields that carry an identity to endpoints ([`Authenticator::identity_fields`])
 //!   are taken out of every request before Weir writes its own.
 //!
+//! A good credential lets a request pass, whatever stands beside it. So that endpoints do not take somebody's word for what was
+//! never found good, they see no credential but that one ([`Authenticator::hidden_for`]): what stands where any other method
+//! of the route looks for one is taken out.
+//!
 //! Checks run on the workers and are cheap: a credential that was verified before is found again in the [`Cache`] of the
 //! worker by all of its bytes. What needs to wait, for a slow password hash or somebody's answer over the network, becomes a
 //! [`Question`]: it runs elsewhere, bounded in number and in time, and the request goes on with
@@ -29,6 +33,7 @@ mod check;
 mod claims;
 mod config;
 mod encoding;
+mod file;
 mod flight;
 mod identity;
 mod introspection;
@@ -47,7 +52,7 @@ pub use crate::{
     authenticator::Authenticator,
     basic::{BasicConfig, PasswordError, UserConfig, hash_password},
     cache::Cache,
-    check::{Answered, Check, Hidden, Pass, Question},
+    check::{Answered, Check, Hidden, Pass, Place, Question},
     claims::{ClaimPath, Claims},
     config::{AuthItem, ClaimValue, HeaderName, IdentityField, MethodConfig, RequireConfig, Scope},
     identity::{Identity, MethodKind},

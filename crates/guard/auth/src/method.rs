@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api_key::ApiKeys;
+use crate::ask::Share;
 use crate::asked::{Asked, Found};
 use crate::basic::Basic;
 use crate::challenge::Challenge;
@@ -22,6 +23,8 @@ use crate::refusal::{Refusal, Why};
 pub(crate) struct Method {
     /// Tells its entries in caches from those of others.
     pub(crate) id: u64,
+    /// How much it may ask.
+    pub(crate) share: Share,
     pub(crate) kind: Kind,
 }
 
@@ -207,14 +210,35 @@ impl Method {
         }
     }
 
-    /// What of the request endpoints do not see.
-    pub(crate) fn hidden(&self) -> Vec<Hidden> {
+    /// Where its credential may stand, in the order in which it looks.
+    pub(crate) fn places(&self) -> Vec<Hidden> {
         match &self.kind {
-            Kind::ApiKey(method) => method.hidden(),
-            Kind::Basic(method) => method.hidden(),
-            Kind::Jwt(method) => method.hidden(),
-            Kind::Introspection(method) => method.hidden(),
-            Kind::Oidc(method) => method.hidden(),
+            Kind::ApiKey(method) => method.places(),
+            Kind::Basic(_) => vec![Hidden::Authorization("basic".into())],
+            Kind::Jwt(method) => method.places(),
+            Kind::Introspection(_) => vec![Hidden::Authorization("bearer".into())],
+            Kind::Oidc(method) => method.places(),
+        }
+    }
+
+    /// In which of its [`places`](Self::places) a request has the credential that [`find`](Self::find) finds.
+    pub(crate) fn place<R: Asked>(&self, request: &R) -> usize {
+        match &self.kind {
+            Kind::ApiKey(method) => method.place(request),
+            Kind::Jwt(method) => method.place(request),
+            Kind::Basic(_) | Kind::Introspection(_) | Kind::Oidc(_) => 0,
+        }
+    }
+
+    /// Whether endpoints do not see its credential, even if it is good.
+    pub(crate) const fn hides(&self) -> bool {
+        match &self.kind {
+            Kind::ApiKey(method) => method.hides(),
+            Kind::Basic(method) => method.hides(),
+            Kind::Jwt(method) => method.hides(),
+            Kind::Introspection(method) => method.hides(),
+            // Nobody else could read it.
+            Kind::Oidc(_) => true,
         }
     }
 

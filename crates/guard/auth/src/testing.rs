@@ -102,7 +102,7 @@ pub(crate) fn compile(
         })
         .collect();
     let mut cx = Cx::default();
-    let authenticator = auth.authenticator(&named, anonymous, &require, &mut cx);
+    let authenticator = auth.authenticator(&named, anonymous, &[require], &mut cx);
     let compiled = cx
         .finish(authenticator)
         .map_err(|problems| problems.to_string())?;

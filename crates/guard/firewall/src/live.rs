@@ -77,7 +77,7 @@ struct State {
 impl<T: Content> Live<T> {
     /// Reads the file for the first time.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let (content, seen) = read(path)?;
+        let (content, seen, _) = read(path)?;
         Ok(Self {
             path: path.to_owned(),
             content: ArcSwap::from_pointee(content),
@@ -106,7 +106,15 @@ impl<T: Content> Live<T> {
                 return;
             }
         }
-        let read = read::<T>(path);
+        let read = read::<T>(path).and_then(|(content, taken, length)| {
+            // Whoever writes a file anew empties it first, and may take long to fill it: meanwhile nobody is let in.
+            if length == 0 && self.load().entries() > 0 {
+                return Err(
+                    "it is empty; if that is meant, leave a line with a comment in it".to_owned(),
+                );
+            }
+            Ok((content, taken))
+        });
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match read {
             Ok((content, taken)) => {
@@ -138,8 +146,8 @@ impl<T: Content> Live<T> {
     }
 }
 
-/// The content and what the file looked like meanwhile.
-fn read<T: Content>(path: &Path) -> Result<(T, u64), String> {
+/// The content, what the file looked like meanwhile, and how long it is.
+fn read<T: Content>(path: &Path) -> Result<(T, u64, usize), String> {
     let say = |error: std::io::Error| format!("cannot read it: {error}");
     for _ in 0..TRIES {
         let before = fingerprint([path]);
@@ -155,7 +163,8 @@ fn read<T: Content>(path: &Path) -> Result<(T, u64), String> {
         let file = File::open(path).map_err(say)?;
         file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(say)?;
         if fingerprint([path]) == before {
-            return Ok((T::read(bytes)?, before));
+            let length = bytes.len();
+            return Ok((T::read(bytes)?, before, length));
         }
     }
     Err("it changes while it is read".to_owned())

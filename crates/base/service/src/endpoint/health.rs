@@ -14,6 +14,8 @@ pub(super) struct Checked {
     draining_since_ms: u64,
     /// When a check last succeeded; 0 for never.
     ok_ms: u64,
+    /// When checks found it up that had found it down; 0 for never.
+    recovered_ms: u64,
     pub(super) ejection: Ejection,
     /// Why it is ejected.
     pub(super) ejected_for: Option<Arc<str>>,
@@ -44,6 +46,11 @@ impl Endpoint {
     /// When a health check last succeeded; 0 for never.
     pub(crate) fn checked_ok_ms(&self) -> u64 {
         self.checked().ok_ms
+    }
+
+    /// When health checks, which had found it down, found it up again; 0 for never.
+    pub(crate) fn recovered_ms(&self) -> u64 {
+        self.checked().recovered_ms
     }
 
     /// It can be used from now on, and could not before.
@@ -113,6 +120,7 @@ impl Endpoint {
         // The first verdict of an endpoint that just joined does not make it join again.
         if transition.is_some_and(|t| t.from == Health::Unhealthy && t.to == Health::Healthy) {
             self.joined(now_ms);
+            checked.recovered_ms = now_ms;
         }
         match (result, checked.tracker.verdict()) {
             (Err(reason), Health::Unhealthy) => {

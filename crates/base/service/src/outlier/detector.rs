@@ -25,6 +25,9 @@ pub struct OutlierView<'a> {
     pub usable: bool,
     /// When a health check last succeeded; 0 for never. Matters only if [`OutlierSpec::return_on_check`].
     pub checked_ok_ms: u64,
+    /// When health checks, which had found it down, found it up again; 0 for never. Whatever it was ejected for before that
+    /// went away with what was down.
+    pub recovered_ms: u64,
     /// What the detector left here before; at first the default. It is to be kept after every look.
     pub ejection: Ejection,
 }
@@ -127,7 +130,9 @@ impl Detector {
             if !view.ejection.is_active() {
                 continue;
             }
-            let reason = if self.spec.return_on_check && view.checked_ok_ms > view.ejection.since_ms
+            let since_ms = view.ejection.since_ms;
+            let reason = if view.recovered_ms > since_ms
+                || self.spec.return_on_check && view.checked_ok_ms > since_ms
             {
                 Returned::Checked
             } else if now_ms >= self.ends_ms(&view.ejection) {

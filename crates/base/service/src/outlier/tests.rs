@@ -17,6 +17,7 @@ struct Peer {
     counts: OutlierCounts,
     unusable: bool,
     checked_ok_ms: u64,
+    recovered_ms: u64,
     ejection: Ejection,
 }
 
@@ -56,6 +57,7 @@ impl Service {
                 counts: &peer.counts,
                 usable: !peer.unusable,
                 checked_ok_ms: peer.checked_ok_ms,
+                recovered_ms: peer.recovered_ms,
                 ejection: peer.ejection,
             })
             .collect();
@@ -381,6 +383,19 @@ fn a_smaller_set_has_fewer_ejected() {
     assert_eq!(service.look().len(), 2);
     service.peers.truncate(0);
     assert_eq!(service.look(), []);
+}
+
+#[test]
+fn who_was_down_and_is_up_again_returns() {
+    let mut service = Service::new(OutlierSpec::default(), 3, 1);
+    service.now_ms = 5_000;
+    service.peers[0].recovered_ms = 4_000;
+    service.eject(0);
+    assert_eq!(service.look(), []);
+    service.now_ms = 7_000;
+    service.peers[0].recovered_ms = 6_500;
+    let reason = Returned::Checked;
+    assert_eq!(service.look(), [Decision::Return { index: 0, reason }]);
 }
 
 #[test]

@@ -224,7 +224,8 @@ pub(crate) fn write_request_head(
     }
     let fields = request.fields();
     let own = |name: &[u8]| {
-        (!outgoing.trusted || outgoing.copy.is_some()) && name.eq_ignore_ascii_case(MIRROR)
+        is_forwarding(name, outgoing.trusted)
+            || (!outgoing.trusted || outgoing.copy.is_some()) && name.eq_ignore_ascii_case(MIRROR)
             || outgoing
                 .deadline
                 .is_some_and(|(field, _)| name.eq_ignore_ascii_case(field))
@@ -278,6 +279,23 @@ pub(crate) fn write_request_head(
         out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field, which is none of those that Weir writes itself, tells where a request came from and must not pass: any
+/// `X-Forwarded-*` of a client that is not trusted, and of nobody a spelling with `_`, which applications that get fields as
+/// CGI variables take for the one that Weir wrote.
+fn is_forwarding(name: &[u8], trusted: bool) -> bool {
+    let fold = |byte: &u8| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    let begins = |start: &[u8]| {
+        name.len() >= start.len() && name.iter().map(fold).zip(start).all(|(a, b)| a == *b)
+    };
+    let odd = name.contains(&b'_');
+    begins(b"x-forwarded-") && (odd || !trusted)
+        || odd && name.len() == 9 && begins(b"x-real-ip")
+        || odd && name.len() == 12 && begins(b"x-request-id")
 }
 
 /// What the request line says.

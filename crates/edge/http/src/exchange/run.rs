@@ -40,15 +40,19 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     if let Some(refusal) = admit(exchange) {
         return reply::error(local, client, exchange, listener, refusal, None).await;
     }
-    if exchange.request.form() == TargetForm::Asterisk
-        || forward::hops_left(&exchange.request) == Some(0)
-    {
-        return reply::options(local, client, exchange, listener).await;
+    // What firewalls and logins look at is what routes and endpoints will see.
+    let asterisk = exchange.request.form() == TargetForm::Asterisk;
+    if !asterisk && !normalize(exchange) {
+        let refusal = exchange.bad_path();
+        return reply::error(local, client, exchange, listener, refusal, None).await;
     }
     if let Some(refusal) = guard::admit(local, client, exchange, listener) {
         return reply::error(local, client, exchange, listener, refusal, None).await;
     }
-    if plan.shared.logins.owns(exchange.request.path()) {
+    if asterisk || forward::hops_left(&exchange.request) == Some(0) {
+        return reply::options(local, client, exchange, listener).await;
+    }
+    if plan.shared.logins.owns(exchange.path()) {
         let answer = Box::pin(guard::login(local, client, exchange)).await;
         return reply::error(local, client, exchange, listener, answer, None).await;
     }
@@ -65,10 +69,6 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     };
     let route = match found {
         Ok(route) => route,
-        Err(Missed::BadPath) => {
-            let refusal = exchange.bad_path();
-            return reply::error(local, client, exchange, listener, refusal, None).await;
-        }
         Err(Missed::NoRoute) => {
             let refusal = Answer::new(404, Reason::NoRoute);
             return reply::error(local, client, exchange, listener, refusal, None).await;
@@ -207,32 +207,35 @@ enum Wanted {
 }
 
 enum Missed {
-    BadPath,
     NoRoute,
     Method(Vec<u8>),
 }
 
-/// Normalises the path and finds the route.
+/// Normalises the path; false if that cannot be done.
+fn normalize(exchange: &mut Exchange) -> bool {
+    exchange.path.clear();
+    match route::normalize(exchange.request.path(), &mut exchange.path) {
+        Ok(route::Normalized::AsSent) => exchange.path_changed = false,
+        Ok(route::Normalized::Rewritten) => exchange.path_changed = true,
+        Err(_) => return false,
+    }
+    true
+}
+
+/// Finds the route.
 fn find(
     plan: &LocalPlan,
     client: &Client,
     exchange: &mut Exchange,
     wanted: Wanted,
 ) -> Result<u32, Missed> {
-    let raw = exchange.request.path();
-    exchange.path.clear();
-    match route::normalize(raw, &mut exchange.path) {
-        Ok(route::Normalized::AsSent) => exchange.path_changed = false,
-        Ok(route::Normalized::Rewritten) => exchange.path_changed = true,
-        Err(_) => return Err(Missed::BadPath),
-    }
     let lookup = Lookup {
         listener: client.listener_index,
         host: exchange.request.host(),
         path: if exchange.path_changed {
             &exchange.path
         } else {
-            raw
+            exchange.request.path()
         },
         query: exchange.request.query(),
         method: match wanted {

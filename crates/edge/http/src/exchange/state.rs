@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use weir_auth::Identity;
+use weir_auth::{Identity, Place};
 use weir_limit::Held;
 use weir_net::Micros;
 use weir_service::{Endpoint, Priority};
@@ -78,6 +78,8 @@ pub(crate) struct Exchange {
     pub(crate) policy: Option<Arc<str>>,
     /// Who is asking, if that is known.
     pub(crate) identity: Option<Arc<Identity>>,
+    /// Where its credential stood.
+    pub(crate) place: Option<Place>,
     /// The client came by https, as far as is known.
     pub(crate) https: bool,
     /// Places under limits on requests at the same time.
@@ -140,6 +142,7 @@ impl Exchange {
             rule: "",
             policy: None,
             identity: None,
+            place: None,
             https: false,
             held: Vec::new(),
             said: Vec::new(),
@@ -182,6 +185,7 @@ impl Exchange {
         self.rule = "";
         self.policy = None;
         self.identity = None;
+        self.place = None;
         self.https = false;
         self.held.clear();
         self.said.clear();

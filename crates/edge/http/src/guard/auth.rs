@@ -67,6 +67,7 @@ impl AuthStep {
             Check::Pass(pass) => {
                 count(Decision::Passed);
                 exchange.identity = pass.identity;
+                exchange.place = pass.place;
                 exchange.answer_lines.extend_from_slice(&pass.fields);
                 Checked::Pass
             }

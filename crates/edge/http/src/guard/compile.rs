@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use weir_auth::{Auth, AuthItem, Authenticator, Logins, NamedMethod, RequireConfig};
+use weir_auth::{Auth, AuthItem, Authenticator, Hidden, Logins, NamedMethod, RequireConfig};
 use weir_config::{Cx, Map, Name, OneOrMany, Span, Spanned};
 use weir_firewall::{FirewallConfig, FirewallPolicyConfig, Firewalls, Geo};
 use weir_limit::{
@@ -115,6 +115,18 @@ impl<'a, 'i> Compiler<'a, 'i> {
     /// The logins of all routes.
     pub(crate) fn logins(&self) -> Logins {
         self.input.auth.logins(&self.authenticators)
+    }
+
+    /// Parameters of queries in which credentials of any route come.
+    pub(crate) fn hidden_parameters(&self) -> Vec<Hidden> {
+        let all = self.authenticators.iter().flat_map(|auth| auth.hidden());
+        let mut parameters: Vec<Hidden> = Vec::new();
+        for hidden in all.filter(|hidden| matches!(hidden, Hidden::Parameter(_))) {
+            if !parameters.contains(hidden) {
+                parameters.push(hidden.clone());
+            }
+        }
+        parameters
     }
 
     /// The guard of a route; `None` inside if it has no policies, `None` after problems were reported.
@@ -363,8 +375,7 @@ impl<'a, 'i> Compiler<'a, 'i> {
         let (methods, anonymous) = self.methods(route, held, cx)?;
         let require = require(route, held);
         if methods.is_empty() {
-            let needs = require.as_ref().filter(|_| !anonymous);
-            if needs.is_some() {
+            if !require.is_empty() && !anonymous {
                 cx.error(
                     route.config.span,
                     "`require` needs somebody who proves who they are",
@@ -374,10 +385,6 @@ impl<'a, 'i> Compiler<'a, 'i> {
             }
             return Ok(None);
         }
-        let require = require.unwrap_or(RequireConfig {
-            scopes: Vec::new(),
-            claims: Map::default(),
-        });
         let auth = self.input.auth;
         let authenticator = auth
             .authenticator(&methods, anonymous, &require, cx)
@@ -490,22 +497,10 @@ impl<'a, 'i> Compiler<'a, 'i> {
     }
 }
 
-/// What all policies and the route need, together.
-fn require(route: &Subject<'_>, held: &[Held<'_>]) -> Option<RequireConfig> {
+/// What all policies and the route need: each of them, so that what one says never makes another say less.
+fn require(route: &Subject<'_>, held: &[Held<'_>]) -> Vec<RequireConfig> {
     let policies = held.iter().filter_map(|held| held.config.require.as_ref());
-    let mut all: Option<RequireConfig> = None;
-    for more in policies.chain(&route.config.require) {
-        match &mut all {
-            None => all = Some(more.clone()),
-            Some(all) => {
-                all.scopes.extend(more.scopes.iter().cloned());
-                for (name, values) in &more.claims {
-                    all.claims.insert(name.clone(), values.clone());
-                }
-            }
-        }
-    }
-    all
+    policies.chain(&route.config.require).cloned().collect()
 }
 
 /// Whether a limit counts by what authentication finds out.

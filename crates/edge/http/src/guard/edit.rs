@@ -126,6 +126,29 @@ pub(crate) fn hides_parameters(hidden: &[Hidden]) -> bool {
         .any(|hidden| matches!(hidden, Hidden::Parameter(_)))
 }
 
+/// Whether `text` is `name`, as it is or percent-encoded.
+fn is_encoded(text: &[u8], name: &[u8]) -> bool {
+    let mut rest = text;
+    for &wanted in name {
+        let (byte, after) = match rest {
+            [b'%', high, low, after @ ..] => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let (Some(high), Some(low)) = (digit(*high), digit(*low)) else {
+                    return false;
+                };
+                (u8::try_from(high * 16 + low).unwrap_or(0), after)
+            }
+            [byte, after @ ..] => (*byte, after),
+            [] => return false,
+        };
+        if byte != wanted {
+            return false;
+        }
+        rest = after;
+    }
+    rest.is_empty()
+}
+
 /// Copies a target. Of a hidden parameter, its name and what `instead` writes remain, or nothing if that writes nothing.
 fn copy_target(
     out: &mut Vec<u8>,
@@ -142,7 +165,7 @@ fn copy_target(
     for pair in target[mark + 1..].split(|byte| *byte == b'&') {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         let is_hidden = hidden.iter().any(
-            |hidden| matches!(hidden, Hidden::Parameter(parameter) if parameter.as_bytes() == name),
+            |hidden| matches!(hidden, Hidden::Parameter(parameter) if is_encoded(name, parameter.as_bytes())),
         );
         let start = out.len();
         out.push(separator);
@@ -210,6 +233,11 @@ mod tests {
                 "/a?keys=1&xkey=2&key=***",
             ),
             ("/a?b=key=1?key=2", "/a?b=key=1?key=2", "/a?b=key=1?key=2"),
+            (
+                "/a?%6bey=1&k%65%79=2&%zzey=3&b=4",
+                "/a?%zzey=3&b=4",
+                "/a?%6bey=***&k%65%79=***&%zzey=3&b=4",
+            ),
         ] {
             let (mut one, mut other) = (Vec::new(), Vec::new());
             write_target(&mut one, target.as_bytes(), &hidden);

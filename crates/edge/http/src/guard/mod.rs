@@ -30,7 +30,7 @@ mod value;
 
 use std::sync::Arc;
 
-use weir_auth::{Hidden, Question};
+use weir_auth::{Hidden, Place, Question};
 use weir_firewall::Geo;
 use weir_net::now;
 use weir_telemetry::{Decision, PolicyMetrics};
@@ -119,10 +119,10 @@ impl Guard {
         self.steps.is_empty() && self.head.is_none()
     }
 
-    /// Credentials that endpoints do not see.
-    pub(crate) fn hidden(&self) -> &[Hidden] {
+    /// What may be a credential and is not to reach the endpoint, when the one that was good stood in this place.
+    pub(crate) fn hidden(&self, place: Option<Place>) -> &[Hidden] {
         let auth = self.steps.iter().find_map(|step| match step {
-            Step::Auth(auth) => Some(auth.authenticator.hidden()),
+            Step::Auth(auth) => Some(auth.authenticator.hidden_for(place)),
             _ => None,
         });
         auth.unwrap_or_default()
@@ -318,7 +318,7 @@ pub(crate) fn request_edit<'a>(
         identity_names: &plan.shared.identity_names,
         identity: exchange.identity.as_deref(),
         lines: &exchange.request_lines,
-        hidden: guard.map_or(&[], Guard::hidden),
+        hidden: guard.map_or(&[], |guard| guard.hidden(exchange.place)),
         head: guard
             .and_then(|guard| guard.head.as_ref())
             .map(|head| (head, facts(plan, exchange, address))),

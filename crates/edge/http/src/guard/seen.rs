@@ -149,7 +149,10 @@ impl weir_limit::Caller for Seen<'_> {
     }
 
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.exchange.request.fields().by_name(name.as_bytes())
+        // With two lines nobody knows which one the endpoint will read: a client could change one at will.
+        let mut lines = self.exchange.request.fields().all_by_name(name.as_bytes());
+        let line = lines.next();
+        line.filter(|_| lines.next().is_none())
     }
 
     fn claim(&self, name: &str) -> Option<Cow<'_, [u8]>> {

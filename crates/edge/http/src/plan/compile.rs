@@ -109,6 +109,7 @@ impl Plan {
             })
             .collect();
         let logins = guards.logins();
+        let hidden_parameters = guards.hidden_parameters();
         let identity_names = guards.identity_names;
         let global = input
             .guard
@@ -156,6 +157,7 @@ impl Plan {
             listeners,
             services,
             logins,
+            hidden_parameters,
             identity_names: Arc::new(identity_names),
             firewall,
             geo: input.guard.geo.clone(),

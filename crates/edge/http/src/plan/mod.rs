@@ -16,7 +16,7 @@ mod urgency;
 
 use std::{collections::HashMap, sync::Arc};
 
-use weir_auth::Logins;
+use weir_auth::{Hidden, Logins};
 use weir_firewall::Geo;
 use weir_service::{IdleLimits, Service};
 use weir_telemetry::{RouteMetrics, ServiceMetrics};
@@ -47,6 +47,8 @@ pub struct Plan {
     pub(crate) services: Vec<ServicePlan>,
     /// Fields that say who is asking.
     pub(crate) identity_names: Arc<Names>,
+    /// Parameters of queries in which credentials come.
+    pub(crate) hidden_parameters: Vec<Hidden>,
     /// Logins, which have paths of their own.
     pub(crate) logins: Logins,
     /// Who may come in at all.

@@ -107,9 +107,9 @@ impl RoutePlan {
         self.guard.as_ref()?.head.as_ref()?.cors.as_ref()
     }
 
-    /// Credentials that endpoints and logs do not see.
+    /// All that may be a credential.
     pub(crate) fn hidden(&self) -> &[Hidden] {
-        self.guard.as_ref().map_or(&[], |guard| guard.hidden())
+        self.guard.as_ref().map_or(&[], |guard| guard.hidden(None))
     }
 
     /// What of it divides requests among services.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use weir_config::{Cx, Diagnostics, Spanned, fingerprint};
+use weir_config::{Cx, Diagnostics, Span, Spanned, fingerprint};
 
 use super::entry::KeyEntry;
 use super::table::KeyTable;
@@ -71,6 +71,11 @@ impl KeyFile {
 
 fn read(path: &Path) -> Result<KeyTable, Diagnostics> {
     // What the environment holds is the business of the config: a list of keys is data.
+    if let Err(problem) = crate::file::check(path) {
+        let mut cx = Cx::default();
+        cx.error(Span::NONE, format!("`{}`: {problem}", path.display()));
+        return cx.finish(None).map(|loaded| loaded.value);
+    }
     let mut cx = Cx::load(path, &|_| None);
     let entries = cx.decode::<Vec<Spanned<KeyEntry>>>();
     let table = entries.filter(|_| !cx.has_errors()).and_then(|entries| {

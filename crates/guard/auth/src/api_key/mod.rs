@@ -81,19 +81,25 @@ impl ApiKeys {
     }
 
     pub(crate) fn find<'r, R: Asked>(&'r self, request: &'r R) -> Found<'r> {
-        let header = || match &self.header {
-            Some(name) => asked::field(request, name),
-            None => Found::Absent,
-        };
-        let scheme = || match &self.scheme {
-            Some(scheme) => asked::authorization(request, scheme),
-            None => Found::Absent,
-        };
-        let query = || match &self.query {
-            Some(name) => asked::parameter(request, name),
-            None => Found::Absent,
-        };
-        header().or_else(scheme).or_else(query)
+        self.find_each(request)
+            .find(|found| *found != Found::Absent)
+            .unwrap_or(Found::Absent)
+    }
+
+    pub(crate) fn place<R: Asked>(&self, request: &R) -> usize {
+        self.find_each(request)
+            .position(|found| found != Found::Absent)
+            .unwrap_or(0)
+    }
+
+    /// What stands in each of the [`places`](Self::places).
+    fn find_each<'r, R: Asked>(&'r self, request: &'r R) -> impl Iterator<Item = Found<'r>> {
+        let header = self.header.iter().map(|name| asked::field(request, name));
+        let scheme = self.scheme.iter();
+        let scheme = scheme.map(|scheme| asked::authorization(request, scheme));
+        let query = self.query.iter();
+        let query = query.map(|name| asked::parameter(request, name));
+        header.chain(scheme).chain(query)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -159,13 +165,17 @@ impl ApiKeys {
         &self.shape
     }
 
-    pub(crate) fn hidden(&self) -> Vec<Hidden> {
+    pub(crate) const fn hides(&self) -> bool {
+        self.hide
+    }
+
+    pub(crate) fn places(&self) -> Vec<Hidden> {
         let places = [
             self.header.clone().map(Hidden::Field),
             self.scheme.clone().map(Hidden::Authorization),
             self.query.clone().map(Hidden::Parameter),
         ];
-        places.into_iter().flatten().filter(|_| self.hide).collect()
+        places.into_iter().flatten().collect()
     }
 }
 

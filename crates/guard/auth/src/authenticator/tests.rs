@@ -246,7 +246,9 @@ fn identities_are_told_in_fields_that_can_be_stripped() {
         ["x-auth-method", "x-auth-scopes", "x-auth-subject", "x-user"]
     );
     // Tokens are for endpoints, too; keys are not.
-    assert_eq!(auth.hidden(), [Hidden::Field("x-api-key".into())]);
+    let bearer = || Hidden::Authorization("bearer".into());
+    let key = || Hidden::Field("x-api-key".into());
+    assert_eq!(auth.hidden(), [bearer(), key()]);
     let methods: Vec<_> = auth.methods().collect();
     assert_eq!(
         methods,
@@ -268,17 +270,68 @@ fn tokens_come_in_where_the_config_says() {
     let by_header = places("header: X-Token, hide: true");
     assert!(check(&by_header, &header).is_ok());
     assert!(check(&by_header, &Request::bearer(&token)).is_err());
-    assert_eq!(by_header.hidden(), [Hidden::Field("x-token".into())]);
+    assert_eq!(hides(&by_header, 0), [Hidden::Field("x-token".into())]);
     let by_cookie = places("cookie: session, hide: true");
     assert!(check(&by_cookie, &cookie()).is_ok() && check(&by_cookie, &quoted).is_ok());
     assert_eq!(
         check(&by_cookie, &twice).expect_err("two").1,
         Why::Malformed
     );
-    assert_eq!(by_cookie.hidden(), [Hidden::Cookie("session".into())]);
+    assert_eq!(hides(&by_cookie, 0), [Hidden::Cookie("session".into())]);
     assert_eq!(
-        places("hide: true").hidden(),
+        hides(&places("hide: true"), 0),
         [Hidden::Authorization("bearer".into())]
     );
-    assert!(places("").hidden().is_empty());
+    assert!(hides(&places(""), 0).is_empty());
+}
+
+fn hides(auth: &Authenticator, place: usize) -> &[Hidden] {
+    auth.hidden_for(Some(Place { method: 0, place }))
+}
+
+#[test]
+fn endpoints_see_no_credential_but_the_good_one() {
+    let auth = authenticator("", true);
+    let seen = |auth: &Authenticator, request: &Request| match auth.check(
+        request,
+        &mut Cache::default(),
+        NOW,
+    ) {
+        Check::Pass(pass) => auth.hidden_for(pass.place).to_vec(),
+        other => panic!("{other:?}"),
+    };
+    let bearer = || Hidden::Authorization("bearer".into());
+    let key = || Hidden::Field("x-api-key".into());
+    let good = good(json!({}));
+    // A forged token beside a good key, and the other way round.
+    let request = Request::bearer("forged").field("x-api-key", "key");
+    assert_eq!(seen(&auth, &request), [key(), bearer()]);
+    let request = Request::bearer(&good).field("x-api-key", "forged");
+    assert_eq!(seen(&auth, &request), [key()]);
+    assert_eq!(seen(&auth, &Request::default()), [bearer(), key()]);
+    // Two places of one method.
+    let methods =
+        format!("[{{ jwt: {{ secret: {SECRET}, audience: api, header: x-t, cookie: t }} }}]");
+    let auth = compile(&Auth::offline(), &methods, "", false).expect("compiles");
+    let both = Request::default()
+        .field("x-t", &good)
+        .field("cookie", "t=forged");
+    assert_eq!(seen(&auth, &both), [Hidden::Cookie("t".into())]);
+    let one = Request::default().field("cookie", format!("t={good}"));
+    assert_eq!(seen(&auth, &one), [Hidden::Field("x-t".into())]);
+}
+
+#[test]
+fn a_credential_is_found_however_it_is_written() {
+    let auth = authenticator("", true);
+    for value in ["Bearer\tforged", "bearer \tforged", "Bearer,forged"] {
+        let request = Request::default().field("authorization", value);
+        assert!(check(&auth, &request).is_err(), "{value}");
+    }
+    let methods = format!("[{{ jwt: {{ secret: {SECRET}, audience: api, cookie: tok }} }}]");
+    let auth = compile(&Auth::offline(), &methods, "", true).expect("compiles");
+    for value in ["tok =forged", "a=b;tok\t=forged", " tok = forged"] {
+        let request = Request::default().field("cookie", value);
+        assert!(check(&auth, &request).is_err(), "{value}");
+    }
 }

@@ -23,7 +23,6 @@ pub use self::{
 
 use crate::asked::{self, Asked, Found};
 use crate::challenge::Challenge;
-use crate::check::Hidden;
 use crate::claims::Claims;
 use crate::encoding::base64;
 use crate::identity::{Identity, MethodKind, Person, Shape};
@@ -153,9 +152,8 @@ impl Basic {
         &self.shape
     }
 
-    pub(crate) fn hidden(&self) -> Vec<Hidden> {
-        let scheme = || Hidden::Authorization("basic".into());
-        self.hide.then(scheme).into_iter().collect()
+    pub(crate) const fn hides(&self) -> bool {
+        self.hide
     }
 }
 

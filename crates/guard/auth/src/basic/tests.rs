@@ -166,7 +166,7 @@ async fn a_flood_is_turned_away_and_leaves_nothing_behind() {
             Check::Pass(_) => panic!("a guess"),
         }
     }
-    assert_eq!((questions.len(), turned_away), (64, 136));
+    assert_eq!((questions.len(), turned_away), (32, 168));
     drop(questions);
     // Those who gave up make room without a computation each.
     let request = with("alice:wonder:land");

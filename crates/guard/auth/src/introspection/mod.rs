@@ -25,7 +25,6 @@ use self::table::Table;
 use crate::asked::{Asked, Found, authorization};
 use crate::auth::Events;
 use crate::challenge::Challenge;
-use crate::check::Hidden;
 use crate::config::pairs;
 use crate::flight::Flights;
 use crate::identity::{Identity, MethodKind, Shape};
@@ -157,9 +156,8 @@ impl Introspection {
         &self.shared.shape
     }
 
-    pub(crate) fn hidden(&self) -> Vec<Hidden> {
-        let scheme = || Hidden::Authorization("bearer".into());
-        self.hide.then(scheme).into_iter().collect()
+    pub(crate) const fn hides(&self) -> bool {
+        self.hide
     }
 }
 

@@ -109,15 +109,23 @@ impl Jwt {
     }
 
     pub(crate) fn find<'r, R: Asked>(&'r self, request: &'r R) -> Found<'r> {
-        let header = match &self.header {
-            Some(name) => asked::field(request, name),
-            None if self.cookie.is_none() => asked::authorization(request, "Bearer"),
-            None => Found::Absent,
-        };
-        header.or_else(|| match &self.cookie {
+        self.find_in_field(request).or_else(|| match &self.cookie {
             Some(name) => asked::cookie(request, name),
             None => Found::Absent,
         })
+    }
+
+    fn find_in_field<'r, R: Asked>(&'r self, request: &'r R) -> Found<'r> {
+        match &self.header {
+            Some(name) => asked::field(request, name),
+            None if self.cookie.is_none() => asked::authorization(request, "Bearer"),
+            None => Found::Absent,
+        }
+    }
+
+    pub(crate) fn place<R: Asked>(&self, request: &R) -> usize {
+        let both = self.header.is_some() && self.cookie.is_some();
+        usize::from(both && self.find_in_field(request) == Found::Absent)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -163,10 +171,11 @@ impl Jwt {
         &self.inner.persons.shape
     }
 
-    pub(crate) fn hidden(&self) -> Vec<Hidden> {
-        if !self.hide {
-            return Vec::new();
-        }
+    pub(crate) const fn hides(&self) -> bool {
+        self.hide
+    }
+
+    pub(crate) fn places(&self) -> Vec<Hidden> {
         let places = [
             self.header.clone().map(Hidden::Field),
             self.cookie.clone().map(Hidden::Cookie),

@@ -197,6 +197,7 @@ impl Remote {
 
 fn read_file(path: &Path) -> Result<KeySet, String> {
     use std::io::Read;
+    crate::file::check(path)?;
     let mut text = Vec::new();
     let cannot = |error: std::io::Error| format!("cannot read it: {error}");
     let file = std::fs::File::open(path).map_err(cannot)?;

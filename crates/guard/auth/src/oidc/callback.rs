@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::fates::Fate;
 use super::login::LOGIN;
 use super::tokens::{self, Expected, same};
-use super::transaction::Transaction;
+use super::transaction::{LASTS, Transaction};
 use super::{Shared, Trouble, address, answer, ask, lead, random};
 use crate::asked::Asked;
 use crate::method::Tried;
@@ -72,11 +71,11 @@ pub(super) fn answer_return<R: Asked>(
         ));
     };
     // A code counts once. Who comes a second time has pressed "back", or is somebody else.
-    let number = number(&state);
-    if shared.redeemed.find(number).is_some() {
+    let (began, ends) = (transaction.ends.saturating_sub(LASTS), transaction.ends);
+    let redeemed = &shared.memory.redeemed;
+    if !redeemed.add(number(&state), began, ends, now) {
         return Some(start_over(fields));
     }
-    shared.redeemed.set(number, Fate::Later(transaction.ends));
     let shared = Arc::clone(shared);
     let presence = shared.jar.presence(request);
     let deadline = shared.provider.deadline();
@@ -122,6 +121,7 @@ impl Shared {
             id_token: Some(id_token),
             refresh_at: ends,
             holds_until: ends,
+            began: now,
             ends,
         };
         session.hold(given.holds, now);

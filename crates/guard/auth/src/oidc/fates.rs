@@ -1,4 +1,4 @@
-//! What became of sessions since their cookies were written.
+//! What became of sessions since their cookies were written, those aside that have ended ([`memory`](super::memory)).
 //!
 //! A refresh makes a new cookie, but requests with the old one are under way already, and a browser that is closed meanwhile
 //! comes back with it. A refresh token that was used must not be used again: most providers take that for theft, and end
@@ -6,7 +6,6 @@
 //! out of it costs somebody a login.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::session::Session;
@@ -19,8 +18,6 @@ const MOST: usize = 4096;
 pub(super) enum Fate {
     /// It was refreshed: what it is now, and its cookie.
     Renewed(Arc<Session>, Arc<str>),
-    /// It is over.
-    Ended,
     /// The provider did not answer; it is left alone until then, in seconds since 1970.
     Later(u64),
 }
@@ -29,7 +26,6 @@ pub(super) enum Fate {
 #[derive(Debug, Default)]
 pub(super) struct Fates {
     table: Mutex<Table>,
-    epoch: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -45,13 +41,11 @@ impl Fates {
         self.table().fates.get(&id).cloned()
     }
 
-    /// Remembers it. A session that has ended stays ended.
+    /// Remembers it. A session that was refreshed stays refreshed.
     pub(super) fn set(&self, id: u128, fate: Fate) {
-        let ended = matches!(fate, Fate::Ended);
         let mut table = self.table();
         match table.fates.get_mut(&id) {
-            Some(Fate::Ended) => return,
-            Some(Fate::Renewed(..)) if matches!(fate, Fate::Later(_)) => return,
+            Some(Fate::Renewed(..)) if matches!(fate, Fate::Later(_)) => {}
             Some(old) => *old = fate,
             None => {
                 if table.order.len() >= MOST
@@ -63,16 +57,6 @@ impl Fates {
                 table.fates.insert(id, fate);
             }
         }
-        drop(table);
-        if ended {
-            // Workers may have it in their caches.
-            self.epoch.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-
-    /// A number that changes when a session ends before its time.
-    pub(super) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -85,14 +69,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_ended_stays_ended() {
+    fn what_was_refreshed_stays_refreshed() {
         let fates = Fates::default();
         fates.set(1, Fate::Later(5));
-        assert_eq!(fates.epoch(), 0);
-        fates.set(1, Fate::Ended);
-        assert_eq!(fates.epoch(), 1);
+        let session = Session {
+            id: 1,
+            turn: 1,
+            claims: serde_json::Map::new(),
+            scopes: Vec::new(),
+            refresh_token: None,
+            id_token: None,
+            refresh_at: 0,
+            holds_until: 0,
+            began: 0,
+            ends: 0,
+        };
+        fates.set(1, Fate::Renewed(Arc::new(session), "".into()));
         fates.set(1, Fate::Later(9));
-        assert!(matches!(fates.find(1), Some(Fate::Ended)));
+        assert!(matches!(fates.find(1), Some(Fate::Renewed(..))));
         assert!(fates.find(2).is_none());
     }
 

@@ -37,38 +37,41 @@ impl Logins {
     /// Answers such a request: never with [`Check::Pass`]. `now` is in seconds since 1970.
     pub fn check<R: Asked>(&self, request: &R, now: u64) -> Check {
         // Several may have the same paths: the end of a session is for whoever has one.
-        let has_session =
-            |method: &&Arc<Method>| matches!(method.find(request), Found::Credential(_));
-        let served = self
-            .methods
-            .iter()
+        let each = || self.methods.iter().enumerate();
+        let has_session = |(_, method): &(usize, &Arc<Method>)| {
+            matches!(method.find(request), Found::Credential(_))
+        };
+        let served = each()
             .filter(has_session)
-            .chain(&self.methods)
-            .find_map(|method| method.serve(request, now));
+            .chain(each())
+            .find_map(|(at, method)| Some((at, method.serve(request, now)?)));
         match served {
-            Some(tried) => self.settle(tried),
+            Some((at, tried)) => self.settle(at, tried),
             None => nobodys(),
         }
     }
 
     /// The answer when a [`Question`] was answered.
     pub fn resume(&self, answered: Answered) -> Check {
-        self.settle(answered.tried)
+        self.settle(answered.method, answered.tried)
     }
 
-    fn settle(&self, tried: Tried) -> Check {
+    fn settle(&self, at: usize, tried: Tried) -> Check {
         let fault = match tried {
             Tried::Answer(refusal) => return Check::Refuse(refusal),
             Tried::Refused(fault) => fault,
             Tried::Accepted(_) => return nobodys(),
             Tried::Ask(asking) => {
                 let deadline = asking.deadline;
-                match self.asker.ask(asking) {
+                let Some(method) = self.methods.get(at) else {
+                    return nobodys();
+                };
+                match self.asker.ask(asking, &method.share) {
                     Ok(answer) => {
                         return Check::Ask(Question {
                             answer,
                             deadline,
-                            method: 0,
+                            method: at,
                             worst: None,
                         });
                     }

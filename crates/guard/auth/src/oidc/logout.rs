@@ -43,7 +43,7 @@ pub(super) fn answer_logout<R: Asked>(shared: &Arc<Shared>, request: &R, now: u6
         }
     });
     if let Some(session) = &session {
-        shared.fates.set(session.id, Fate::Ended);
+        shared.end(session, now);
         shared.give_back(session);
     }
     let after = match &shared.after_logout {

@@ -7,6 +7,7 @@
 //!
 //! What must be remembered between two steps travels in sealed cookies, so that any worker of any Weir with the same secrets
 //! can take the next step. Workers never wait for the provider: what needs it is a question, answered on the control runtime.
+//! That a session has ended is known to one process only, and not after its restart: see [`memory`].
 //! Only people in a browser's window are led to the provider; scripts are refused with a 401.
 
 mod address;
@@ -16,6 +17,7 @@ mod fates;
 mod login;
 mod logins;
 mod logout;
+mod memory;
 mod metadata;
 mod provider;
 mod renew;
@@ -33,6 +35,8 @@ pub use self::{
     config::{LocalPath, OidcConfig},
     logins::Logins,
 };
+
+pub(crate) use self::memory::{Memories, Memory};
 
 use self::fates::Fates;
 use self::provider::{Provider, Trouble};
@@ -82,18 +86,19 @@ struct Shared {
     fates: Fates,
     /// Sessions that are being refreshed.
     renewals: Flights<u128, Result<(), Trouble>>,
-    /// States whose codes were redeemed.
-    redeemed: Fates,
+    /// What must not count again, whatever becomes of the policy.
+    memory: Arc<Memory>,
 }
 
 impl Oidc {
-    /// `None` if there is no secret to seal with.
+    /// `None` if there is no secret to seal with. `memory` is asked with the name of the cookie.
     pub(crate) fn new(
         config: &OidcConfig,
         policy: Arc<str>,
         client: Client,
         events: Events,
         control: Option<Handle>,
+        memory: impl FnOnce(&str) -> Arc<Memory>,
     ) -> Option<Self> {
         let secrets = || config.session_secrets.iter().map(|secret| secret.expose());
         let by_policy = match &*policy {
@@ -149,7 +154,7 @@ impl Oidc {
             lasts: config.session.get().as_secs(),
             fates: Fates::default(),
             renewals: Flights::default(),
-            redeemed: Fates::default(),
+            memory: memory(cookie),
         };
         let oidc = Self {
             shared: Arc::new(shared),
@@ -171,7 +176,7 @@ impl Oidc {
 
     /// A number that changes when sessions end before their time.
     pub(crate) fn epoch(&self) -> u64 {
-        self.shared.fates.epoch()
+        self.shared.memory.ended.epoch()
     }
 
     /// Checks a session. `now` is in seconds since 1970.
@@ -210,7 +215,7 @@ impl Oidc {
         &self.shared.shape
     }
 
-    pub(crate) fn hidden(&self) -> Vec<Hidden> {
+    pub(crate) fn places(&self) -> Vec<Hidden> {
         let names = [true, false].map(|secure| self.shared.jar.full_name(secure));
         names
             .into_iter()
@@ -234,6 +239,16 @@ impl Shared {
             let provider = Arc::clone(&self.provider);
             control.spawn(async move { provider.metadata().await });
         }
+    }
+
+    /// Ends a session before its time.
+    fn end(&self, session: &Session, now: u64) {
+        let ended = &self.memory.ended;
+        ended.add(session.id, session.began, session.ends, now);
+    }
+
+    fn has_ended(&self, session: &Session) -> bool {
+        self.memory.ended.has(session.id, session.began)
     }
 
     fn open(&self, cookie: &[u8]) -> Option<Session> {

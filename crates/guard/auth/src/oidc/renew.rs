@@ -36,7 +36,7 @@ impl Session {
 /// Whether the session in a cookie counts.
 pub(super) fn check<R: Asked>(shared: &Arc<Shared>, cookie: &[u8], request: &R, now: u64) -> Tried {
     // Before anything is looked at: should a session end in between, caches forget at once.
-    let epoch = shared.fates.epoch();
+    let epoch = shared.memory.ended.epoch();
     let Some(session) = shared.open(cookie) else {
         return again(
             shared,
@@ -46,10 +46,10 @@ pub(super) fn check<R: Asked>(shared: &Arc<Shared>, cookie: &[u8], request: &R, 
             "the session cannot be read",
         );
     };
+    if shared.has_ended(&session) {
+        return again(shared, request, now, Why::Expired, "the session was ended");
+    }
     let (session, newer) = match shared.fates.find(session.id) {
-        Some(Fate::Ended) => {
-            return again(shared, request, now, Why::Expired, "the session was ended");
-        }
         Some(Fate::Renewed(renewed, cookie)) if renewed.turn > session.turn => {
             (renewed, Some(cookie))
         }
@@ -79,12 +79,12 @@ pub(super) fn check<R: Asked>(shared: &Arc<Shared>, cookie: &[u8], request: &R, 
     ask(shared.provider.deadline(), async move {
         let work = renew(Arc::clone(&shared), Arc::clone(&session), now);
         let renewed = shared.renewals.join(session.id, work).await;
+        if shared.has_ended(&session) {
+            return leads.unwrap_or(Tried::refused(Why::Expired, "the session was ended"));
+        }
         match (renewed, shared.fates.find(session.id)) {
             (_, Some(Fate::Renewed(renewed, cookie))) if renewed.turn > session.turn => {
                 accept(&shared, &renewed, Some((cookie, presence)), 0, 0, now)
-            }
-            (_, Some(Fate::Ended)) => {
-                leads.unwrap_or(Tried::refused(Why::Expired, "the session was ended"))
             }
             (Some(Err(Trouble::Unavailable(detail) | Trouble::Refused(detail))), _) => {
                 Tried::unavailable(detail)
@@ -153,11 +153,12 @@ async fn renew(shared: Arc<Shared>, session: Arc<Session>, now: u64) -> Result<(
             Ok(())
         }
         Err(trouble) => {
-            let fate = match trouble {
-                Trouble::Refused(_) => Fate::Ended,
-                Trouble::Unavailable(_) => Fate::Later(now + PAUSE),
-            };
-            shared.fates.set(session.id, fate);
+            match trouble {
+                Trouble::Refused(_) => shared.end(&session, now),
+                Trouble::Unavailable(_) => {
+                    shared.fates.set(session.id, Fate::Later(now + PAUSE));
+                }
+            }
             Err(trouble)
         }
     }

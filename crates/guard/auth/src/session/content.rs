@@ -19,6 +19,8 @@ pub(crate) struct Session {
     pub(crate) refresh_at: u64,
     /// Until when it holds without asking.
     pub(crate) holds_until: u64,
+    /// When somebody logged in.
+    pub(crate) began: u64,
     /// When it ends, whatever the provider says.
     pub(crate) ends: u64,
 }
@@ -36,6 +38,7 @@ impl Session {
             "t": self.id_token,
             "a": self.refresh_at,
             "h": self.holds_until,
+            "b": self.began,
             "e": self.ends,
         })
         .to_string()
@@ -50,6 +53,8 @@ impl Session {
         let number = |fields: &Map<String, Value>, name| fields.get(name)?.as_u64();
         let (turn, refresh_at) = (number(&fields, "n")?, number(&fields, "a")?);
         let (holds_until, ends) = (number(&fields, "h")?, number(&fields, "e")?);
+        // Those of an older Weir do not say it: they began long ago.
+        let began = number(&fields, "b").unwrap_or(0);
         let mut text = |name| match fields.remove(name) {
             Some(Value::String(text)) => Some(text),
             _ => None,
@@ -78,6 +83,7 @@ impl Session {
             id_token,
             refresh_at,
             holds_until,
+            began,
             ends,
         })
     }
@@ -93,18 +99,18 @@ mod tests {
         #[test]
         fn it_comes_back(
             id in any::<u128>(),
-            times in any::<[u64; 4]>(),
+            times in any::<[u64; 5]>(),
             email in ".*",
             scopes in proptest::collection::vec("[a-z:]{1,9}", 0..4),
             refresh_token in proptest::option::of(".*"),
             id_token in proptest::option::of(".*"),
         ) {
-            let [turn, refresh_at, holds_until, ends] = times;
+            let [turn, refresh_at, holds_until, began, ends] = times;
             let Value::Object(claims) = json!({ "email": email, "groups": scopes }) else {
                 unreachable!("it is an object");
             };
             let session = Session {
-                id, turn, claims, scopes, refresh_token, id_token, refresh_at, holds_until, ends,
+                id, turn, claims, scopes, refresh_token, id_token, refresh_at, holds_until, began, ends,
             };
             prop_assert_eq!(Session::decode(&session.encode()), Some(session));
         }

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::asked::Asked;
+use crate::asked::{Asked, split_cookie};
 
 /// How much of a value one cookie carries; the rest of 4096 is for the name and the attributes.
 const CHUNK: usize = 3800;
@@ -151,11 +151,7 @@ pub(crate) fn cookies<R: Asked>(request: &R) -> impl Iterator<Item = (&[u8], &[u
     request
         .fields(b"cookie")
         .flat_map(|line| line.split(|byte| *byte == b';'))
-        .filter_map(|pair| {
-            let pair = pair.trim_ascii();
-            let at = pair.iter().position(|byte| *byte == b'=')?;
-            Some((&pair[..at], &pair[at + 1..]))
-        })
+        .filter_map(split_cookie)
 }
 
 /// The first cookie of this name: browsers send the one with the closest path first.

@@ -16,7 +16,7 @@ mod shard;
 mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use shard::{OVERHEAD, Shard};
 
@@ -88,7 +88,7 @@ pub(crate) struct Table {
     /// Whether there is something in `behind`.
     carrying: AtomicBool,
     behind: Mutex<Behind>,
-    successor: OnceLock<Weak<Self>>,
+    successor: OnceLock<Arc<Self>>,
 }
 
 /// What was there before.
@@ -166,12 +166,12 @@ impl Table {
     /// From now on, who still holds this table asks that one.
     pub(crate) fn succeeded_by(&self, next: &Arc<Self>) {
         // A table is replaced once; whoever was told of the first replacement is passed on by that.
-        let _: Result<(), _> = self.successor.set(Arc::downgrade(next));
+        let _: Result<(), _> = self.successor.set(Arc::clone(next));
     }
 
     /// Whether there is something left to move.
     pub(crate) fn is_settled(&self) -> bool {
-        !self.carrying.load(Ordering::Relaxed)
+        !self.carrying.load(Ordering::Acquire)
     }
 
     /// Moves every key that has not been seen since the limits changed, and lets go of the table behind. Takes a fraction of
@@ -206,7 +206,7 @@ impl Table {
             let counted = behind.stats();
             left.past.add(Stats { keys: 0, ..counted });
             left.table = None;
-            self.carrying.store(false, Ordering::Relaxed);
+            self.carrying.store(false, Ordering::Release);
         }
     }
 
@@ -229,7 +229,7 @@ impl Table {
 
     #[inline]
     fn next(&self) -> Option<Arc<Self>> {
-        self.successor.get()?.upgrade()
+        self.successor.get().cloned()
     }
 
     #[inline]
@@ -239,26 +239,36 @@ impl Table {
         lock(&self.shards[at].0)
     }
 
-    /// Fills the state of a key that was not known here from the table behind.
+    /// Fills the state of a key that was not known here from the table behind; false if there is none.
     #[cold]
-    fn carry(&self, key: Key, state: &mut [u32]) {
+    fn carry(&self, key: Key, state: &mut [u32]) -> bool {
         let Some(behind) = self.lock_behind().table.clone() else {
-            return;
+            return false;
         };
         behind.show(key, |old| self.rules.carry(state, &behind.rules, old));
+        true
     }
 
     /// Shows the state of a key, if it is known here or behind. Locks are always taken from newer to older tables.
     fn show(&self, key: Key, seen: impl FnOnce(&[u32])) {
+        // Asked first: what settles after the look below comes from behind to here unseen.
+        let settled = self.is_settled();
         let mut shard = self.shard(key);
         if let Some(state) = shard.find(key) {
             return seen(state);
         }
         drop(shard);
-        if !self.is_settled() {
-            let mut state = vec![0; self.rules.words()];
-            self.carry(key, &mut state);
-            seen(&state);
+        if settled {
+            return;
+        }
+        let mut state = vec![0; self.rules.words()];
+        if self.carry(key, &mut state) {
+            return seen(&state);
+        }
+        // It has settled in the meantime, and what was behind is here.
+        let mut shard = self.shard(key);
+        if let Some(state) = shard.find(key) {
+            seen(state);
         }
     }
 

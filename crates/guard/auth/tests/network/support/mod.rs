@@ -311,7 +311,7 @@ pub(crate) fn route(auth: &Auth, text: &str) -> Arc<Authenticator> {
         scopes: Vec::new(),
         claims: weir_config::Map::default(),
     };
-    let route = auth.authenticator(&methods, anonymous, &require, &mut cx);
+    let route = auth.authenticator(&methods, anonymous, &[require], &mut cx);
     cx.finish(route)
         .unwrap_or_else(|problems| panic!("{problems}"))
         .value
