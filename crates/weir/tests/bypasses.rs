@@ -62,7 +62,7 @@ fn what_policies_and_routes_require_adds_up() {
     let made: serde_json::Value = serde_json::from_slice(&key.stdout).expect("JSON");
     let hash = made["hash"]
         .as_str()
-        .or(made["entry"]["hash"].as_str())
+        .or_else(|| made["entry"]["hash"].as_str())
         .expect("a hash");
     let weir = weir(
         &app,
@@ -167,7 +167,7 @@ fn a_forged_token_does_not_travel_beside_a_good_key() {
     let made: serde_json::Value = serde_json::from_slice(&key.stdout).expect("JSON");
     let hash = made["hash"]
         .as_str()
-        .or(made["entry"]["hash"].as_str())
+        .or_else(|| made["entry"]["hash"].as_str())
         .expect("a hash");
     let weir = weir(
         &app,
