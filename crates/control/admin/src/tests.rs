@@ -70,6 +70,7 @@ impl Control for Fake {
             routes: 4,
             services: vec![Service::fixed("users", Balance::P2c, &[(address, 2)]).snapshot(0)],
             checked: vec!["users".to_owned()],
+            engines: Vec::new(),
             source_failures: vec![SourceFailure {
                 service: "users".into(),
                 source: "users.test".into(),
