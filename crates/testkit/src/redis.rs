@@ -133,7 +133,14 @@ impl RedisCluster {
         wait_until("a cluster that agrees", || {
             cluster.nodes.iter().all(|node| {
                 let info = node.command(&["CLUSTER", "INFO"]).text();
-                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+                // A cluster that does without full coverage is well before it has heard of all slots.
+                [
+                    "cluster_state:ok",
+                    "cluster_known_nodes:3",
+                    "cluster_slots_assigned:16384",
+                ]
+                .iter()
+                .all(|line| info.contains(line))
             })
         });
         cluster
