@@ -273,8 +273,7 @@ fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()
         wire.request_body(&mut request)?;
         let busy = Busy::begin(shared);
         see(&request);
-        let stays = answer(&mut wire, &request, &reply, shared)?;
-        drop(busy);
+        let stays = answer(&mut wire, &request, &reply, shared, busy)?;
         if !stays || !request.keeps_alive() {
             break;
         }
@@ -300,7 +299,13 @@ impl Drop for Busy<'_> {
 }
 
 /// Does what the reply says; false when the connection is to end.
-fn answer(wire: &mut Wire, request: &Request, reply: &Reply, shared: &Shared) -> io::Result<bool> {
+fn answer(
+    wire: &mut Wire,
+    request: &Request,
+    reply: &Reply,
+    shared: &Shared,
+    busy: Busy<'_>,
+) -> io::Result<bool> {
     let begin = Instant::now();
     if !waited(wire, shared, || begin.elapsed() >= reply.delay)? {
         return Ok(false);
@@ -313,6 +318,8 @@ fn answer(wire: &mut Wire, request: &Request, reply: &Reply, shared: &Shared) ->
     if reply.act == Act::Hold && !waited(wire, shared, permit)? {
         return Ok(false);
     }
+    // Before the answer: whoever reads it may send the next request before this thread goes on.
+    drop(busy);
     if reply.act == Act::Reset {
         crate::client::reset(wire.stream());
         return Ok(false);
