@@ -292,6 +292,29 @@ fn a_dry_run_refuses_nobody_and_says_so() {
 }
 
 #[test]
+fn a_refusal_takes_back_only_what_was_counted() {
+    let app = ok();
+    // The dry run refuses from the second on, the others from the third on; nothing that is refused may undo what passed.
+    let weir = weir(
+        &app,
+        "
+policies:
+  a-tried: { rate_limit: { limits: 1/min, dry_run: true } }
+  b-more: { rate_limit: 3/min }
+routes: [ { path: /*, service: app, policies: [a-tried, b-more], rate_limit: 2/min } ]
+",
+    );
+    let get = || by(&weir, "192.0.2.1", "/").status;
+    assert_eq!(
+        [get(), get(), get(), get(), get()],
+        [200, 200, 429, 429, 429]
+    );
+    assert_eq!(decisions(&weir, "a-tried", "would_deny"), 4.0);
+    assert_eq!(decisions(&weir, "a-tried", "passed"), 1.0);
+    assert_eq!(decisions(&weir, "b-more", "denied"), 0.0);
+}
+
+#[test]
 fn requests_at_the_same_time_are_limited_too() {
     let app = App::start("app", |_| Reply::hold());
     let weir = weir(

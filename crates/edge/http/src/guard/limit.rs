@@ -102,7 +102,7 @@ pub(super) fn check(
         };
         exchange.said.push(Said::new(at, done, &met, verdict));
         if let Err(answer) = limit.settle(local, exchange, verdict) {
-            take_back(client, exchange, route, guard, &limits[..done], now_ms);
+            take_back(client, exchange, route, guard, limits, at, now_ms);
             return Checked::Refuse(answer);
         }
     }
@@ -140,7 +140,7 @@ pub(super) async fn check_shared(
             }
         };
         if let Err(answer) = settled {
-            take_back(client, exchange, route, guard, &limits[..done], now_ms);
+            take_back(client, exchange, route, guard, limits, at, now_ms);
             checked = Checked::Refuse(answer);
             break;
         }
@@ -149,16 +149,25 @@ pub(super) async fn check_shared(
     checked
 }
 
-/// Takes back what limits on this machine counted for a request that another one refused. What a store counted stays.
+/// Takes back what limits of a step counted on this machine for a request that one of them refused. What a store counted
+/// stays, and a dry run that would have refused it has counted nothing.
 fn take_back(
     client: &Client,
     exchange: &Exchange,
     route: &RoutePlan,
     guard: &Guard,
     limits: &[Arc<LimitStep>],
+    at: usize,
     now_ms: u64,
 ) {
-    for limit in limits.iter().filter(|limit| limit.shared.is_none()) {
+    let counted = |said: &&Said| {
+        usize::from(said.step) == at && said.verdict.is_some_and(|verdict| verdict.allowed)
+    };
+    let counted = exchange.said.iter().filter(counted);
+    for limit in counted.filter_map(|said| limits.get(usize::from(said.limit))) {
+        if limit.shared.is_some() {
+            continue;
+        }
         let met = limit.meet(client, exchange, route, guard, None);
         limit
             .limiter
