@@ -45,6 +45,7 @@ mod server;
 mod slowhttptest;
 mod temp;
 mod template;
+mod tool;
 mod usage;
 mod util;
 mod weir;

@@ -1,5 +1,6 @@
 //! A child process that is bounded in time, leaves its output in files, and never outlives its owner.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,12 +8,30 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::usage;
 
 /// How long a process that is asked to stop may take before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// A command that runs on these cores only, as `taskset -c` writes them.
+pub(crate) fn on_cores(program: impl AsRef<OsStr>, cores: Option<&str>) -> Command {
+    match cores {
+        Some(cores) => {
+            let mut taskset = Command::new("taskset");
+            taskset.args(["-c", cores]).arg(program);
+            taskset
+        }
+        None => Command::new(program),
+    }
+}
+
+/// Why a program does not start, in words for people.
+pub(crate) fn missing(program: &str, error: &io::Error) -> String {
+    format!("cannot start {program}: {error}; `cargo xtask setup` installs what tests need")
+}
 
 /// A running child. Dropped, it gets SIGTERM, then SIGKILL with all its children; when the test is panicking, what it
 /// wrote is printed first.
@@ -72,14 +91,23 @@ impl Process {
     /// Waits for the process to end by itself; `None` when it is still running after `limit`.
     pub(crate) fn wait_exit(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
+        // Readable when it ends, so that waiting takes no time from what is measured.
+        let end = pidfd_open(pid_of(self.pid()), PidfdFlags::empty()).ok();
         loop {
             if let Some(status) = self.poll_exit() {
                 return Some(status);
             }
-            if Instant::now() >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return None;
             }
-            thread::sleep(Duration::from_millis(2));
+            match (&end, Timespec::try_from(left)) {
+                (Some(end), Ok(left)) => {
+                    // Whatever it says, the next round finds out.
+                    let _ = poll(&mut [PollFd::new(end, PollFlags::IN)], Some(&left));
+                }
+                _ => thread::sleep(Duration::from_millis(2)),
+            }
         }
     }
 

@@ -20,6 +20,8 @@ const SLOTS: u16 = 16_384;
 pub struct Redis {
     server: Server,
     addr: SocketAddr,
+    /// Where it speaks TLS, if it does.
+    tls: Option<SocketAddr>,
     more: Vec<String>,
     /// What it keeps although it keeps no keys: who it is in a Cluster.
     home: TempDir,
@@ -33,12 +35,26 @@ impl Redis {
 
     /// Starts one with further arguments, such as `--requirepass`, and waits until it answers.
     pub fn start_with(more: &[&str]) -> Self {
+        Self::start_at(None, more)
+    }
+
+    /// Starts one that speaks TLS at a port of its own, too. What it needs for that, such as `--tls-cert-file`, stands
+    /// among the arguments.
+    pub fn start_tls(more: &[&str]) -> Self {
+        Self::start_at(Some(crate::free_addr()), more)
+    }
+
+    fn start_at(tls: Option<SocketAddr>, more: &[&str]) -> Self {
         let home = TempDir::new("redis-home");
         let addr = crate::free_addr();
-        let more: Vec<String> = more.iter().map(|&arg| arg.to_owned()).collect();
+        let mut more: Vec<String> = more.iter().map(|&arg| arg.to_owned()).collect();
+        if let Some(tls) = tls {
+            more.extend(["--tls-port".to_owned(), tls.port().to_string()]);
+        }
         Self {
             server: serve(addr, &home, &more),
             addr,
+            tls,
             more,
             home,
         }
@@ -58,6 +74,12 @@ impl Redis {
     /// Its address as a config has it.
     pub fn url(&self) -> String {
         format!("redis://{}", self.addr)
+    }
+
+    /// Its address for TLS as a config has it, with a host of that address; panics when it speaks none.
+    pub fn tls_url(&self, host: &str) -> String {
+        let tls = self.tls.expect("it was not started with TLS");
+        format!("rediss://{host}:{}", tls.port())
     }
 
     /// Asks it something; panics when it answers with an error or not at all.
@@ -102,6 +124,7 @@ impl DerefMut for Redis {
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<Redis>,
+    more: Vec<String>,
 }
 
 impl RedisCluster {
@@ -112,10 +135,19 @@ impl RedisCluster {
 
     /// Starts one whose nodes get further arguments, such as `--requirepass`.
     pub fn start_with(more: &[&str]) -> Self {
+        Self::start_at(false, more)
+    }
+
+    /// Starts one whose nodes speak TLS among themselves and tell clients that come with TLS to stay with it.
+    pub fn start_tls(more: &[&str]) -> Self {
+        Self::start_at(true, &[more, &["--tls-cluster", "yes"]].concat())
+    }
+
+    fn start_at(tls: bool, more: &[&str]) -> Self {
         let buses: Vec<String> = (0..3).map(|_| free_port().to_string()).collect();
         let nodes: Vec<Redis> = buses
             .iter()
-            .map(|bus| Redis::start_with(&Self::arguments(bus, more)))
+            .map(|bus| Redis::start_at(tls.then(crate::free_addr), &Self::arguments(bus, more)))
             .collect();
         let share = SLOTS / 3 + 1;
         for (index, node) in nodes.iter().enumerate() {
@@ -129,7 +161,8 @@ impl RedisCluster {
             let port = other.addr.port().to_string();
             nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
         }
-        let cluster = Self { nodes };
+        let more = more.iter().map(|&arg| arg.to_owned()).collect();
+        let cluster = Self { nodes, more };
         wait_until("a cluster that agrees", || {
             cluster.nodes.iter().all(|node| {
                 let info = node.command(&["CLUSTER", "INFO"]).text();
@@ -154,9 +187,45 @@ impl RedisCluster {
         args
     }
 
+    /// Adds a replica of a node, as the last of the nodes, and waits until it has what that one has. Not for TLS.
+    pub fn add_replica(&mut self, of: usize) -> &mut Redis {
+        let bus = free_port().to_string();
+        let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
+        let replica = Redis::start_with(&Self::arguments(&bus, &more));
+        let port = replica.addr.port().to_string();
+        self.nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+        let master = self.nodes[of].command(&["CLUSTER", "MYID"]).text();
+        wait_until("a replica that knows its master", || {
+            let asked = try_command(replica.addr, &["CLUSTER", "REPLICATE", &master]);
+            matches!(asked, Ok(RedisReply::Bytes(_)))
+        });
+        wait_until("a replica that has all", || {
+            let info = replica.command(&["INFO", "replication"]).text();
+            info.contains("master_link_status:up")
+        });
+        let nodes = self.nodes.len();
+        let known = format!("cluster_known_nodes:{}", nodes + 1);
+        self.nodes.push(replica);
+        wait_until("a cluster that knows the replica", || {
+            let infos = self
+                .nodes
+                .iter()
+                .map(|node| node.command(&["CLUSTER", "INFO"]));
+            infos
+                .map(|info| info.text())
+                .all(|info| info.contains(&known))
+        });
+        &mut self.nodes[nodes]
+    }
+
     /// Its nodes, the one with the lowest slots first.
     pub fn nodes(&mut self) -> &mut [Redis] {
         &mut self.nodes
+    }
+
+    /// The addresses of its nodes for TLS as a config has them.
+    pub fn tls_urls(&self, host: &str) -> Vec<String> {
+        self.nodes.iter().map(|node| node.tls_url(host)).collect()
     }
 
     /// The addresses of its nodes as a config has them.

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::process::Process;
+use crate::process::{Process, missing, on_cores};
 use crate::template::Template;
 use crate::{TempDir, Usage, find_program};
 
@@ -101,24 +101,13 @@ impl Launch {
             .filter(|name| !name.contains('/'))
             .and_then(find_program)
             .map_or_else(|| self.program.clone(), OsString::from);
-        let mut command = match &self.cores {
-            Some(cores) => {
-                let mut taskset = Command::new("taskset");
-                taskset.args(["-c", cores]).arg(&program);
-                taskset
-            }
-            None => Command::new(&program),
-        };
+        let mut command = on_cores(&program, self.cores.as_deref());
         command
             .args(args)
             .envs(self.env)
             .current_dir(self.dir.path());
-        let process = Process::spawn(self.name, command, self.dir.path()).unwrap_or_else(|e| {
-            panic!(
-                "cannot start {}: {e}; `cargo xtask setup` installs what tests need",
-                self.program.display()
-            )
-        });
+        let process = Process::spawn(self.name, command, self.dir.path())
+            .unwrap_or_else(|e| panic!("{}", missing(&self.program.to_string_lossy(), &e)));
         Server {
             process,
             template: self.template,

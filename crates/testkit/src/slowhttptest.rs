@@ -1,12 +1,12 @@
 //! The real slowhttptest, and its report as numbers.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::TempDir;
-use crate::process::Process;
+use crate::tool::{RunningTool, Tool};
+
+/// What its report is called, without the ending.
+const REPORT: &str = "report";
 
 /// How the clients are slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,17 +136,9 @@ impl SlowHttpTest {
 
     /// Begins the attack.
     pub fn start(&self) -> Result<RunningSlowHttpTest, String> {
-        let dir = TempDir::new("slowhttptest");
-        let prefix = dir.path().join("report");
-        let mut command = match &self.cores {
-            Some(cores) => {
-                let mut taskset = Command::new("taskset");
-                taskset.args(["-c", cores, "slowhttptest"]);
-                taskset
-            }
-            None => Command::new("slowhttptest"),
-        };
-        command
+        let mut tool = Tool::new("slowhttptest", self.cores.as_deref());
+        let prefix = tool.dir().path().join(REPORT);
+        tool.command()
             .arg(self.mode.describe().0)
             .args(["-c", &self.connections.to_string()])
             .args(["-r", &self.rate.to_string()])
@@ -154,15 +146,7 @@ impl SlowHttpTest {
             .args(["-p", "3", "-v", "1", "-g", "-u", &self.url, "-o"])
             .arg(&prefix)
             .args(self.mode.arguments());
-        let process = Process::spawn("slowhttptest", command, dir.path()).map_err(|e| {
-            format!("cannot run slowhttptest: {e}; `cargo xtask setup` installs what tests need")
-        })?;
-        Ok(RunningSlowHttpTest {
-            process,
-            csv: prefix.with_extension("csv"),
-            limit: self.duration + Duration::from_secs(30),
-            _dir: dir,
-        })
+        tool.start(self.duration).map(RunningSlowHttpTest)
     }
 
     /// Runs it to the end.
@@ -173,22 +157,16 @@ impl SlowHttpTest {
 
 /// An attack under way. Dropped, it ends.
 #[derive(Debug)]
-pub struct RunningSlowHttpTest {
-    process: Process,
-    csv: PathBuf,
-    limit: Duration,
-    _dir: TempDir,
-}
+pub struct RunningSlowHttpTest(RunningTool);
 
 impl RunningSlowHttpTest {
     /// Waits for its end and reads its report.
     pub fn wait(mut self) -> Result<SlowReport, String> {
-        if self.process.wait_exit(self.limit).is_none() {
-            return Err(format!("it does not end\n{}", self.process.report()));
-        }
-        let csv = std::fs::read_to_string(&self.csv).unwrap_or_default();
-        let seconds = parse(&csv).ok_or_else(|| self.process.report())?;
-        let output = self.process.stdout();
+        self.0.wait()?;
+        let csv = self.0.dir().path().join(REPORT).with_extension("csv");
+        let csv = std::fs::read_to_string(csv).unwrap_or_default();
+        let seconds = parse(&csv).ok_or_else(|| self.0.report())?;
+        let output = self.0.stdout();
         let ended = output.split_once("Exit status:").map_or("", |(_, end)| end);
         let ended = ended.split('\n').next().unwrap_or_default();
         // Without the colours.

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::TempDir;
+use crate::tool::Tool;
 
 /// One run of wrk to be.
 #[derive(Clone, Debug)]
@@ -110,7 +109,7 @@ impl Wrk {
 
     /// Runs it to the end.
     pub fn run(&self) -> Result<WrkReport, String> {
-        let dir = TempDir::new("wrk");
+        let mut tool = Tool::new("wrk", self.cores.as_deref());
         let mut script = String::from(SCRIPT);
         for (name, value) in &self.headers {
             let _ = writeln!(script, "wrk.headers[{name:?}] = {value:?}");
@@ -122,43 +121,17 @@ impl Wrk {
                 quoted(&self.paths)
             );
         }
-        let script = dir.write("report.lua", script);
-        let mut command = match &self.cores {
-            Some(cores) => {
-                let mut taskset = Command::new("taskset");
-                taskset.args(["-c", cores, "wrk"]);
-                taskset
-            }
-            None => Command::new("wrk"),
-        };
-        let output = command
-            .args([
-                "-c",
-                &self.connections.to_string(),
-                "-t",
-                &self.threads.to_string(),
-            ])
-            .args([
-                "-d",
-                &self.duration.as_secs().to_string(),
-                "--timeout",
-                "10",
-                "-s",
-            ])
+        let script = tool.dir().write("report.lua", script);
+        tool.command()
+            .args(["-c", &self.connections.to_string()])
+            .args(["-t", &self.threads.to_string()])
+            .args(["-d", &self.duration.as_secs().to_string()])
+            .args(["--timeout", "10", "-s"])
             .arg(script)
-            .arg(&self.url)
-            .output()
-            .map_err(|e| {
-                format!("cannot run wrk: {e}; `cargo xtask setup` installs what tests need")
-            })?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        parse(&text).ok_or_else(|| {
-            format!(
-                "wrk {}: {text}{}",
-                self.url,
-                String::from_utf8_lossy(&output.stderr)
-            )
-        })
+            .arg(&self.url);
+        let mut running = tool.start(self.duration)?;
+        running.wait()?;
+        parse(&running.stdout()).ok_or_else(|| format!("wrk {}: {}", self.url, running.report()))
     }
 }
 

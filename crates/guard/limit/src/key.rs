@@ -166,9 +166,12 @@ impl KeySpec {
                 }
                 KeyPart::Country => match &caller.country() {
                     Some(country) => key.plain("country", country),
-                    None => key.plain("country", b""),
+                    None => key.stranger(caller),
                 },
-                KeyPart::Asn => key.asn(caller.asn().unwrap_or(0)),
+                KeyPart::Asn => match caller.asn() {
+                    Some(asn) => key.asn(asn),
+                    None => key.stranger(caller),
+                },
                 KeyPart::Route => key.plain("route", caller.route().as_bytes()),
                 KeyPart::Host => key.plain("host", caller.host()),
             }
@@ -224,7 +227,7 @@ impl<'t> KeyBuilder<'t> {
         }
     }
 
-    /// Adds an autonomous system; 0 if it is not known.
+    /// Adds an autonomous system.
     pub fn asn(&mut self, asn: u32) {
         self.hash(b'a', &asn.to_be_bytes());
         if let Some(text) = self.named("asn") {
@@ -253,8 +256,14 @@ impl<'t> KeyBuilder<'t> {
         }
     }
 
-    /// Adds what identifies a person or is a secret. Requests without it are told apart by address: they must not all share
-    /// one count, which any of them could use up.
+    /// Adds whoever lacks what is counted by. They are told apart by address: they must not all share one count, which any of them
+    /// could use up.
+    pub fn stranger(&mut self, caller: &impl Caller) {
+        self.hash(b'-', b"");
+        self.ip(caller.ip(), 64);
+    }
+
+    /// Adds what identifies a person or is a secret; nothing at all is as good as none.
     pub fn private(
         &mut self,
         what: &'static str,
@@ -262,10 +271,8 @@ impl<'t> KeyBuilder<'t> {
         value: Option<&[u8]>,
         caller: &impl Caller,
     ) {
-        let Some(value) = value else {
-            self.hash(b'-', b"");
-            self.ip(caller.ip(), 64);
-            return;
+        let Some(value) = value.filter(|value| !value.is_empty()) else {
+            return self.stranger(caller);
         };
         self.hash(b's', value);
         if let Some(text) = self.named(what) {

@@ -10,11 +10,14 @@
 //! - another key, another seed: everything begins anew.
 //! - another label, cost, store, header fields, dry run: all counters stay, exactly.
 //! - another limit of concurrency: requests in flight stay counted, exactly.
-//! - another algorithm: counters begin anew.
-//! - other limits or another number of keys under the same algorithm, each plan for itself: a sliding log keeps its times, which is
-//!   exact as far as it remembers them (a higher limit or a longer window would have remembered more). The others keep the
-//!   counters of every tier whose window stays, which is exact for fixed and sliding windows; a token bucket owes what it
-//!   owed, at most all. A tier with a new window begins anew.
+//! - other limits, another algorithm or another number of keys, each plan for itself: what the old algorithm remembers is counted by
+//!   the new one, each request at the latest time at which it can have come. Then nobody gets more than if the new limits had held
+//!   all along, with these exceptions. What was not remembered does not count: a fixed window knows nothing of the one before,
+//!   and a sliding log no more requests than it allowed. Between two buckets (`token_bucket` and `smooth` are both), a tier
+//!   whose window stays owes what it owed, at most all, and one with a new window begins anew. And of a bucket is only known how
+//!   little it can have let pass in the past: windows take it that those who come often used all that they might, so bursts
+//!   may be refused for one window, but not who keeps to the limit evenly.
+//!   What stays as it was is carried over exactly.
 //! - a new plan begins anew, and one that is gone is forgotten.
 
 use std::collections::BTreeMap;

@@ -28,6 +28,18 @@ impl Verdict {
         retry_after_ms: 0,
     };
 
+    /// The same, said so many milliseconds earlier.
+    #[inline]
+    pub(crate) const fn after(mut self, ms: u64) -> Self {
+        if self.reset_ms > 0 {
+            self.reset_ms += ms;
+        }
+        if !self.allowed {
+            self.retry_after_ms += ms;
+        }
+        self
+    }
+
     /// Whether this is the one to tell of two verdicts: the refusal, the longer one; or else the one with less left.
     pub fn is_tighter_than(&self, other: &Self) -> bool {
         let rank = |verdict: &Self| {

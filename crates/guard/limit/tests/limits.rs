@@ -80,7 +80,7 @@ fn a_configuration_that_is_dropped_leaves_no_trace() {
 }
 
 #[test]
-fn another_key_or_algorithm_begins_anew() {
+fn another_key_begins_anew() {
     let limiters = Limiters::new(SEED);
     let before = reload(&limiters, "a", log(1, 60_000));
     assert!(passes(&before, 1) && !passes(&before, 1));
@@ -88,14 +88,31 @@ fn another_key_or_algorithm_begins_anew() {
     by_user.key = KeySpec::new([KeyPart::User]);
     let by_user = reload(&limiters, "a", by_user);
     assert!(passes(&by_user, 1));
-    let mut smooth = by_user.spec().clone();
-    smooth.quota.algorithm = Algorithm::Smooth;
-    assert!(passes(&reload(&limiters, "a", smooth), 1));
     // And what was gone for a reload.
     let mut next = limiters.prepare();
     next.limiter("b", log(1, 60_000));
     limiters.commit(next);
     assert!(passes(&reload(&limiters, "a", log(1, 60_000)), 1));
+}
+
+#[test]
+fn another_algorithm_goes_on_counting() {
+    for algorithm in [
+        Algorithm::TokenBucket,
+        Algorithm::FixedWindow,
+        Algorithm::SlidingWindow,
+        Algorithm::Smooth,
+    ] {
+        let limiters = Limiters::new(SEED);
+        let before = reload(&limiters, "a", log(3, 60_000));
+        assert!((0..3).all(|_| passes(&before, 1)));
+        let after = LimitSpec::new(algorithm, &[Tier::new(3, 60_000)]);
+        let after = reload(&limiters, "a", after);
+        assert!(!passes(&after, 1), "{algorithm}");
+        limiters.settle();
+        assert!(!passes(&after, 2) && !passes(&before, 2), "{algorithm}");
+        assert!(passes(&after, 63_001), "{algorithm}");
+    }
 }
 
 #[test]

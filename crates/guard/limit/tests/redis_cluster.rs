@@ -178,6 +178,39 @@ async fn slots_move() {
     });
 }
 
+/// The slot that a server is tried with goes elsewhere, and nobody asks: that is no failure, but a reason to look anew.
+#[tokio::test]
+async fn a_server_is_looked_after_where_its_slots_are() {
+    let mut cluster = RedisCluster::start();
+    let store = start(&mut cluster, 1000);
+    ready(&store).await;
+    let nodes = cluster.nodes();
+    let slot = (0..)
+        .map(|client: u32| {
+            let client = client.to_string();
+            nodes[0].command(&["CLUSTER", "KEYSLOT", &client]).number()
+        })
+        .find(|slot| *slot < 5462)
+        .expect("one of them")
+        .to_string();
+    let new_owner = nodes[1].command(&["CLUSTER", "MYID"]).text();
+    // A node gives no slot away that holds a key.
+    nodes[0].command(&["FLUSHALL"]);
+    for node in [1, 0, 2] {
+        nodes[node].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &new_owner]);
+    }
+    wait_until("a try that meets the new owner", || {
+        let errors = nodes[0].command(&["INFO", "errorstats"]).text();
+        errors.contains("errorstat_MOVED")
+    });
+    ready(&store).await;
+    let servers = store.stats().servers;
+    assert!(
+        servers.iter().all(|server| server.times_opened == 0),
+        "{servers:?}"
+    );
+}
+
 /// What Weir must be allowed to do there, and where.
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough() {

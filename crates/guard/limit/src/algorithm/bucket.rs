@@ -7,6 +7,7 @@
 //! What is kept is how much is owed, not how much is there, so that zero is a key never seen. It is counted in parts of a token: one
 //! token is W of them, and N of them come back each millisecond. So everything is whole numbers, and nothing is ever rounded.
 
+use super::past::{Past, Rate};
 use super::{Gathered, State};
 use crate::spec::{MAX_TIERS, MAX_WINDOW_MS, Tier};
 use crate::verdict::Verdict;
@@ -142,5 +143,38 @@ impl Bucket {
             }
         }
         state.set_at(old.at());
+    }
+
+    /// What a state says about the past.
+    pub(super) fn past(&self, state: &State<'_>) -> Past {
+        let all_owed = state.words.as_chunks::<2>().0;
+        let rate = |(tier, words): (&Limit, &[u32; 2])| Rate {
+            owed: owed(words),
+            refill: tier.refill,
+            token: tier.token,
+        };
+        Past::Rates {
+            at: state.at(),
+            tiers: self.tiers.iter().zip(all_owed).map(rate).collect(),
+        }
+    }
+
+    /// Owes what it would owe if it had counted all of it. That may be more than it can owe: then it is as if that was counted at
+    /// a time to come, when it will owe as much as it can; no later than in one window.
+    pub(super) fn resume(&self, state: &mut State<'_>, past: &Past, at: u64) {
+        let owed = |tier: &Limit| {
+            let most = tier.capacity + tier.refill.saturating_mul(tier.token);
+            past.owed(at, tier.refill, tier.token).min(most)
+        };
+        let beyond = |tier: &Limit| {
+            let parts = owed(tier).saturating_sub(tier.capacity);
+            parts.div_ceil(tier.refill)
+        };
+        let wait = self.tiers.iter().map(beyond).max().unwrap_or(0);
+        let all_owed = state.words.as_chunks_mut::<2>().0;
+        for (tier, words) in self.tiers.iter().zip(all_owed) {
+            *words = owing(tier.owed(owed(tier), wait));
+        }
+        state.set_at(at + wait);
     }
 }

@@ -3,6 +3,7 @@
 //! Windows begin at multiples of their length. None of them ever holds more than the limit, but a stretch of the same length
 //! that lies across the boundary of two can hold twice as much.
 
+use super::past::{Known, Past};
 use super::{Gathered, State};
 use crate::spec::{MAX_TIERS, MAX_WINDOW_MS, Tier};
 use crate::verdict::Verdict;
@@ -93,14 +94,28 @@ impl FixedWindow {
         }
     }
 
-    /// Exact for tiers whose window stays; others begin anew.
-    pub(super) fn carry(&self, state: &mut State<'_>, before: &Self, old: &State<'_>) {
-        for (tier, word) in self.tiers.iter().zip(state.words.iter_mut()) {
-            let same = |limit: &Limit| limit.window_ms == tier.window_ms;
-            if let Some(at) = before.tiers.iter().position(same) {
-                *word = old.words[at];
+    /// What a state says about the past; with what it does not, if `edge`.
+    pub(super) fn past(&self, state: &State<'_>, edge: bool) -> Past {
+        let at = state.at();
+        let tiers = self.tiers.iter().zip(state.words.iter());
+        let known = tiers.map(|(tier, word)| {
+            let mut known = Known::from(at - at % tier.window_ms);
+            known.add(at, *word);
+            if edge {
+                known.edge(tier.window_ms, tier.count)
+            } else {
+                known
             }
+        });
+        Past::of(known.collect())
+    }
+
+    /// What was counted in the windows of the clock that run.
+    pub(super) fn resume(&self, state: &mut State<'_>, past: &Past, at: u64) {
+        for (tier, word) in self.tiers.iter().zip(state.words.iter_mut()) {
+            let used = past.since(at - at % tier.window_ms);
+            *word = u32::try_from(used).unwrap_or(u32::MAX);
         }
-        state.set_at(old.at());
+        state.set_at(at);
     }
 }

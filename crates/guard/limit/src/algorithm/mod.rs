@@ -10,6 +10,7 @@
 
 mod bucket;
 mod fixed_window;
+mod past;
 mod sliding_log;
 mod sliding_window;
 #[cfg(test)]
@@ -76,13 +77,15 @@ impl Rules {
         let Some(mut state) = State::of(state) else {
             return Verdict::UNLIMITED;
         };
-        let now_ms = now_ms.max(state.at());
-        match self {
+        let behind = state.at().saturating_sub(now_ms);
+        let now_ms = now_ms + behind;
+        let verdict = match self {
             Self::Bucket(rules) => rules.ask(&mut state, cost, now_ms, always),
             Self::FixedWindow(rules) => rules.ask(&mut state, cost, now_ms, always),
             Self::SlidingLog(rules) => rules.ask(&mut state, cost, now_ms, always),
             Self::SlidingWindow(rules) => rules.ask(&mut state, cost, now_ms, always),
-        }
+        };
+        verdict.after(behind)
     }
 
     /// Takes back a request of this cost that was counted at `at_ms`. What has changed too much since stays as it is.
@@ -104,24 +107,24 @@ impl Rules {
         let (Some(mut state), Some(old)) = (State::of(state), State::of(&mut old)) else {
             return;
         };
-        match (self, before) {
-            (Self::Bucket(rules), Self::Bucket(before)) => rules.carry(&mut state, before, &old),
-            (Self::FixedWindow(rules), Self::FixedWindow(before)) => {
-                rules.carry(&mut state, before, &old);
+        let at = old.at();
+        let past = match before {
+            Self::Bucket(before) => {
+                if let Self::Bucket(rules) = self {
+                    return rules.carry(&mut state, before, &old);
+                }
+                before.past(&old)
             }
-            (Self::SlidingLog(rules), Self::SlidingLog(before)) => {
-                rules.carry(&mut state, before, &old);
-            }
-            (Self::SlidingWindow(rules), Self::SlidingWindow(before)) => {
-                rules.carry(&mut state, before, &old);
-            }
-            _ => {}
+            Self::FixedWindow(before) => before.past(&old, matches!(self, Self::Bucket(_))),
+            Self::SlidingLog(before) => before.past(&old),
+            Self::SlidingWindow(before) => before.past(&old),
+        };
+        match self {
+            Self::Bucket(rules) => rules.resume(&mut state, &past, at),
+            Self::FixedWindow(rules) => rules.resume(&mut state, &past, at),
+            Self::SlidingLog(rules) => rules.resume(&mut state, &past, at),
+            Self::SlidingWindow(rules) => rules.resume(&mut state, &past, at),
         }
-    }
-
-    /// Whether [`Self::carry`] does anything.
-    pub(crate) fn can_carry(&self, before: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(before)
     }
 }
 

@@ -7,6 +7,7 @@
 //! Times are kept as the low 32 bits of their milliseconds. That is enough, because `at` is whole: none in the ring is further before
 //! it than the longest window, which is less than 2^32.
 
+use super::past::Past;
 use super::{Gathered, State};
 use crate::spec::{MAX_LOG, MAX_TIERS, MAX_WINDOW_MS, Tier};
 use crate::verdict::Verdict;
@@ -217,14 +218,25 @@ impl SlidingLog {
         ring.store(state);
     }
 
-    /// Exact, as far as the old ring remembers: a log needs no more than when requests came.
-    pub(super) fn carry(&self, state: &mut State<'_>, before: &Self, old: &State<'_>) {
-        let ring = Ring::of(old, before.capacity);
-        let mut carried = Ring::of(state, self.capacity);
-        for index in ring.len.saturating_sub(self.capacity)..ring.len {
-            carried.push(old.words[ring.slot(index)], state);
+    /// What a state says about the past: everything, as far as it remembers.
+    pub(super) fn past(&self, state: &State<'_>) -> Past {
+        let ring = Ring::of(state, self.capacity);
+        let times = (0..ring.len).rev().map(|index| {
+            let before = u64::from(ring.before(index, state));
+            (state.at().saturating_sub(before), 1)
+        });
+        Past::Times(times.collect())
+    }
+
+    /// A log needs no more than when requests came.
+    pub(super) fn resume(&self, state: &mut State<'_>, past: &Past, at: u64) {
+        let mut ring = Ring::of(state, self.capacity);
+        for (time, many) in past.last(self.capacity, self.idle_after_ms()).iter().rev() {
+            for _ in 0..*many {
+                ring.push(*time as u32, state);
+            }
         }
-        carried.store(state);
-        state.set_at(old.at());
+        ring.store(state);
+        state.set_at(at);
     }
 }

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::past::{Known, Past};
 use super::{Gathered, State};
 use crate::spec::{MAX_TIERS, MAX_WINDOW_MS, Tier};
 use crate::verdict::Verdict;
@@ -24,7 +25,6 @@ pub(crate) struct SlidingWindow {
 #[derive(Clone, Copy, Debug)]
 struct Limit {
     count: u32,
-    window_ms: u64,
     slice_ms: u64,
     /// How many slices are kept: those of a window, and the one that is running.
     slices: u64,
@@ -180,7 +180,6 @@ impl SlidingWindow {
             let slice_ms = window_ms.div_ceil(SLICES);
             let limit = Limit {
                 count: tier.count,
-                window_ms,
                 slice_ms,
                 slices: window_ms.div_ceil(slice_ms) + 1,
                 narrow: tier.count <= 0xffff,
@@ -275,19 +274,35 @@ impl SlidingWindow {
         }
     }
 
-    /// Exact for tiers whose window stays; others begin anew.
-    pub(super) fn carry(&self, state: &mut State<'_>, before: &Self, old: &State<'_>) {
-        state.set_at(old.at());
+    /// What a state says about the past: a slice was counted when it ended.
+    pub(super) fn past(&self, state: &State<'_>) -> Past {
+        let at = state.at();
+        let known = self.tiers.iter().map(|tier| {
+            let last = at / tier.slice_ms;
+            let live = tier.live(last, last);
+            let mut known = Known::from(live.start * tier.slice_ms);
+            for slice in live {
+                let ended = (slice + 1) * tier.slice_ms - 1;
+                let counted = tier.slice(tier.position(slice), state.words);
+                known.add(ended.min(at), counted);
+            }
+            known
+        });
+        Past::of(known.collect())
+    }
+
+    /// Slice for slice.
+    pub(super) fn resume(&self, state: &mut State<'_>, past: &Past, at: u64) {
         for tier in &self.tiers {
-            let same = |limit: &&Limit| limit.window_ms == tier.window_ms;
-            let Some(before) = before.tiers.iter().find(same) else {
-                continue;
-            };
-            let last = old.at() / tier.slice_ms;
-            for slice in (last + 1).saturating_sub(tier.slices)..=last {
-                let counted = before.slice(before.position(slice), old.words);
-                tier.count(counted, slice, slice, state.words);
+            let last = at / tier.slice_ms;
+            let mut later = 0;
+            for slice in tier.live(last, last).rev() {
+                let since = past.since(slice * tier.slice_ms);
+                let counted = u32::try_from(since.saturating_sub(later));
+                tier.count(counted.unwrap_or(u32::MAX), slice, slice, state.words);
+                later = since;
             }
         }
+        state.set_at(at);
     }
 }

@@ -68,6 +68,47 @@ impl Log {
     }
 }
 
+impl Log {
+    /// That a limit which let pass the last of the log had room for it, after a change of algorithm; as far as it can know of what
+    /// came before `from`.
+    fn check_promise(
+        &self,
+        (old, new): (Algorithm, Algorithm),
+        tier: &Tier,
+        from: u64,
+        now: u64,
+    ) -> Result<(), TestCaseError> {
+        let since = |start: u64| -> u64 {
+            let inside = self.0.iter().filter(|(at, _)| *at >= start.max(from));
+            inside.map(|(_, cost)| u64::from(*cost)).sum()
+        };
+        let window = tier.window_ms;
+        let count = u64::from(tier.count);
+        match new {
+            Algorithm::SlidingLog | Algorithm::SlidingWindow => {
+                prop_assert!(since((now + 1).saturating_sub(window)) <= count, "{tier:?}");
+            }
+            Algorithm::FixedWindow => {
+                prop_assert!(since(now - now % window) <= count, "{tier:?}");
+            }
+            // Buckets know of each other what is owed, and no more than they can owe.
+            Algorithm::TokenBucket | Algorithm::Smooth if is_bucket(old) => {}
+            Algorithm::TokenBucket | Algorithm::Smooth => {
+                let recent = |at: &u64| *at + window > now;
+                for start in self.0.iter().map(|(at, _)| *at).filter(recent) {
+                    let most = u64::from(tier.burst) * window + (now - start) * count;
+                    prop_assert!(since(start) * window <= most, "{tier:?} since {start}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn is_bucket(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::TokenBucket | Algorithm::Smooth)
+}
+
 /// A state and the log of what it let pass.
 struct Pair {
     quota: Quota,
@@ -313,6 +354,73 @@ proptest! {
             pair.ask(gap, cost)?;
         }
         let mut carried = Pair { log: pair.log, ..Pair::new(quota(&|tier| tier.1), pair.now) };
+        carried.rules.carry(&mut carried.state, &pair.rules, &pair.state);
+        for (gap, cost) in then {
+            carried.ask(gap, cost)?;
+        }
+    }
+
+    #[test]
+    fn another_algorithm_never_lets_more_pass_than_if_it_had_counted_all_along(
+        (old, new) in (algorithm(), algorithm()),
+        tiers in prop::collection::vec(tier(), 1..4), start in start(),
+        requests in requests(), then in requests(),
+    ) {
+        let quota = |algorithm| Quota { algorithm, tiers: tiers.clone().into(), concurrency: None };
+        let mut pair = Pair::new(quota(old), start);
+        for (gap, cost) in requests {
+            pair.ask(gap, cost)?;
+        }
+        let rules = Rules::new(&quota(new));
+        let mut state = vec![0; rules.words()];
+        rules.carry(&mut state, &pair.rules, &pair.state);
+        let changed = super::last_counted(&pair.state);
+        let (mut now, mut log) = (pair.now, pair.log);
+        for (gap, cost) in then {
+            now += gap;
+            let verdict = rules.ask(&mut state, cost, now, false);
+            if !verdict.allowed {
+                prop_assert!(verdict.retry_after_ms >= verdict.reset_ms.max(1));
+                let most = |tier: &Tier| if is_bucket(new) { tier.burst } else { tier.count };
+                let passes = |at| rules.ask(&mut state.clone(), cost, at, false).allowed;
+                if tiers.iter().all(|tier| cost <= most(tier)) {
+                    prop_assert!(passes(now + verdict.retry_after_ms), "too early");
+                    prop_assert!(!passes(now + verdict.retry_after_ms - 1), "too late");
+                }
+                continue;
+            }
+            if cost == 0 {
+                continue;
+            }
+            log.0.push((now, cost));
+            for tier in &tiers {
+                let from = match old {
+                    // It has forgotten what came before the window that ran, unless it may cost a bucket dear.
+                    Algorithm::FixedWindow if !is_bucket(new) => changed - changed % tier.window_ms,
+                    _ => 0,
+                };
+                log.check_promise((old, new), tier, from, now)?;
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_log_knows_is_taken_over_exactly(
+        new in prop_oneof![Just(Algorithm::FixedWindow), Just(Algorithm::SlidingWindow)],
+        tiers in prop::collection::vec((1..12u32, 1..3_000u64), 1..4), start in start(),
+        requests in requests(), then in requests(),
+    ) {
+        // The tier of the longest window has the highest limit, so all that counts anywhere is remembered.
+        let longest = tiers.iter().map(|tier| tier.1).max().unwrap_or(1);
+        let mut tiers: Vec<Tier> = tiers.iter().map(|tier| Tier::new(tier.0, tier.1)).collect();
+        tiers.push(Tier::new(12, longest + 1 + longest / 10));
+        let quota = |algorithm, tiers: &[Tier]| Quota { algorithm, tiers: tiers.into(), concurrency: None };
+        let mut pair = Pair::new(quota(Algorithm::SlidingLog, &tiers), start);
+        for (gap, cost) in requests {
+            pair.ask(gap, cost)?;
+        }
+        tiers.pop();
+        let mut carried = Pair { log: pair.log, ..Pair::new(quota(new, &tiers), pair.now) };
         carried.rules.carry(&mut carried.state, &pair.rules, &pair.state);
         for (gap, cost) in then {
             carried.ask(gap, cost)?;

@@ -5,6 +5,8 @@ struct Someone {
     user: Option<&'static [u8]>,
     header: Option<&'static [u8]>,
     route: &'static str,
+    /// Whether databases know the address.
+    placed: bool,
 }
 
 impl Default for Someone {
@@ -14,6 +16,7 @@ impl Default for Someone {
             user: None,
             header: None,
             route: "/a/{id}",
+            placed: true,
         }
     }
 }
@@ -35,10 +38,10 @@ impl Caller for Someone {
         (name == "org").then(|| Cow::Owned(b"7".to_vec()))
     }
     fn country(&self) -> Option<[u8; 2]> {
-        Some(*b"CH")
+        self.placed.then_some(*b"CH")
     }
     fn asn(&self) -> Option<u32> {
-        Some(64500)
+        self.placed.then_some(64500)
     }
     fn route(&self) -> &str {
         self.route
@@ -91,6 +94,34 @@ fn texts_by_table() {
         ),
     ] {
         assert_eq!(both(&parts, &known).1, expected);
+    }
+}
+
+#[test]
+fn who_lacks_what_is_counted_by_is_told_apart_by_address() {
+    for part in [
+        KeyPart::Country,
+        KeyPart::Asn,
+        KeyPart::User,
+        KeyPart::Header("x-tenant".into()),
+    ] {
+        let of = |ip| {
+            let stranger = Someone {
+                ip,
+                placed: false,
+                header: Some(b""),
+                ..Someone::default()
+            };
+            both(std::slice::from_ref(&part), &stranger)
+        };
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"), "{part:?}");
+        assert_eq!(of("192.0.2.1").1, "ip=192.0.2.1", "{part:?}");
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"), "{part:?}");
+        // And from those who are counted by their address anyway.
+        assert_ne!(
+            of("192.0.2.1").0,
+            both(&[KeyPart::IP], &Someone::default()).0
+        );
     }
 }
 

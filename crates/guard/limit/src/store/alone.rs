@@ -1,4 +1,4 @@
-//! When this Weir last had to decide without a server.
+//! When this Weir last had to decide without a server, or a server may have lost what it had counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::error::tidy;
+
 /// One server's breaker.
 #[derive(Debug)]
 pub(crate) struct Breaker {
@@ -71,7 +73,7 @@ impl Breaker {
 
     /// Notes why it is still open.
     pub(crate) fn explain(&self, why: &dyn std::fmt::Display) {
-        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = why.to_string();
+        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = tidy(why);
     }
 
     /// Closes it: the server answers.

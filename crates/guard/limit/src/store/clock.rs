@@ -7,6 +7,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+/// Clocks that nobody sets come apart by less between two answers, in microseconds.
+const DRIFT: i64 = 100_000;
+
 /// Bounds of how far a server's clock is ahead of ours.
 #[derive(Debug)]
 pub(crate) struct StoreClock {
@@ -24,17 +27,21 @@ impl StoreClock {
         }
     }
 
-    /// Takes the time that an answer tells. A store whose clock was set fits no bounds; those of the answer hold then.
-    pub(crate) fn learn(&self, sent: Instant, received: Instant, told: i64) {
+    /// Takes the time that an answer tells. A store whose clock was set fits no bounds; those of the answer hold then. True
+    /// if it was set so far that windows may have ended by it.
+    pub(crate) fn learn(&self, sent: Instant, received: Instant, told: i64) -> bool {
         let (least, most) = (
             told.saturating_sub(self.ours(received)),
             told.saturating_sub(self.ours(sent)),
         );
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        *ahead = Some(match *ahead {
-            Some((a, b)) if a.max(least) <= b.min(most) => (a.max(least), b.min(most)),
-            _ => (least, most),
-        });
+        let (bounds, apart) = match *ahead {
+            Some((a, b)) if a.max(least) <= b.min(most) => ((a.max(least), b.min(most)), 0),
+            Some((a, b)) => ((least, most), a.max(least).saturating_sub(b.min(most))),
+            None => ((least, most), 0),
+        };
+        *ahead = Some(bounds);
+        apart > DRIFT
     }
 
     /// The store's time at a moment of ours, rather too late than too early; without an answer yet, the end of all time.
@@ -81,5 +88,9 @@ mod tests {
         assert_eq!(clock.at(after(0)), 1010, "a slow answer tells little");
         clock.learn(after(10_000), after(10_100), 50);
         assert_eq!(clock.at(after(10_000)), 50, "the clock was set back");
+        assert!(!clock.learn(after(20_000), after(20_001), 60_000), "drift");
+        assert!(clock.learn(after(30_000), after(30_001), 600_000));
+        assert!(clock.learn(after(40_000), after(40_001), -600_000));
+        assert!(!clock.learn(after(50_000), after(50_001), -590_000));
     }
 }

@@ -1,19 +1,20 @@
 //! What the user says about the systems that several Weirs share.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use weir_config::{
-    Cx, Decode, Duration, HostPort, Json, Name, Node, OneOrMany, Schemas, Secret, Spanned, Text,
-    Value, Within, decode_text, described, object, one_of, text_schema,
+    Cx, Duration, FilePath, HostPort, Name, Node, OneOrMany, Secret, Spanned, Within, object,
+    one_of,
 };
+
+use super::tls::{self, Tls, TlsFiles};
+use super::url::RedisUrl;
 
 /// Above this a check would no longer be a small part of a request.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
-const REDIS_PORT: u16 = 6379;
 
 object! {
-    /// A system that several Weirs share.
+    /// A system that several Weirs share. In short form, the URL of a Redis.
     pub struct EngineConfig {
         /// Whether it is a Redis Cluster.
         pub cluster: bool = false,
@@ -23,6 +24,16 @@ object! {
         pub user: Option<Spanned<String>>,
         /// Its password.
         pub password: Option<Spanned<Secret>>,
+        /// With `rediss://`: authorities (PEM) that the server's certificate must come from, instead of those that the system trusts.
+        pub ca: Option<Spanned<FilePath>>,
+        /// With `rediss://`: the name that the server's certificate must be for, if not the host of the URL. In a Cluster it holds
+        /// for all nodes, except for those that announce a hostname: theirs must be for that one.
+        pub server_name: Option<Spanned<String>>,
+        /// With `rediss://`, for a server that wants to know who Weir is: Weir's certificate (PEM), followed by those above it.
+        /// It and its key are read again for a new connection if they have changed.
+        pub cert: Option<Spanned<FilePath>>,
+        /// The key of `cert` (PEM, without a passphrase).
+        pub key: Option<Spanned<FilePath>>,
         /// The number of the database.
         pub db: Spanned<Within<0, 65_535>> = Spanned::from(Within::new(0)),
         /// What all of Weir's keys there begin with.
@@ -38,6 +49,7 @@ object! {
         /// What it is and where.
         pub system: EngineSystem
     }
+    short redis;
     check EngineConfig::check;
 }
 
@@ -90,7 +102,24 @@ impl EngineConfig {
     /// Where to begin.
     pub(crate) fn servers(&self) -> impl Iterator<Item = &HostPort> {
         let EngineSystem::Redis(urls) = &self.system;
-        urls.iter().map(|url| &url.0)
+        urls.iter().map(RedisUrl::at)
+    }
+
+    /// What makes TLS of its connections, if they are to be that.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        let EngineSystem::Redis(urls) = &self.system;
+        if !urls.iter().any(RedisUrl::is_tls) {
+            return None;
+        }
+        let path = |file: &Option<Spanned<FilePath>>| {
+            file.as_ref().map(|file| file.value.path().to_owned())
+        };
+        let files = TlsFiles {
+            ca: path(&self.ca),
+            identity: path(&self.cert).zip(path(&self.key)),
+        };
+        let server_name = self.server_name.as_ref().map(|name| &*name.value);
+        Some(Tls::new(files, server_name))
     }
 
     fn check(&self, _: &Node, cx: &mut Cx) {
@@ -109,73 +138,76 @@ impl EngineConfig {
         if let (Some(user), None) = (&self.user, &self.password) {
             cx.error(user.span, "a user needs a `password`");
         }
+        self.check_tls(urls, cx);
     }
-}
 
-/// Where a Redis is: `redis://10.0.0.5:6379`. Without a port, 6379.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisUrl(HostPort);
+    fn check_tls(&self, urls: &Spanned<OneOrMany<RedisUrl>>, cx: &mut Cx) {
+        let encrypted = urls.iter().filter(|url| url.is_tls()).count();
+        if encrypted > 0 && encrypted < urls.len() {
+            cx.error(urls.span, "the nodes of a Cluster speak TLS all or none")
+                .help("write `rediss://` or `redis://` for all");
+        }
+        if encrypted == 0 {
+            let spans = [
+                ("ca", self.ca.as_ref().map(|file| file.span)),
+                (
+                    "server_name",
+                    self.server_name.as_ref().map(|name| name.span),
+                ),
+                ("cert", self.cert.as_ref().map(|file| file.span)),
+                ("key", self.key.as_ref().map(|file| file.span)),
+            ];
+            for (word, span) in spans {
+                if let Some(span) = span {
+                    cx.error(span, format!("`{word}` is for TLS"))
+                        .help("write `rediss://` in the URL, or leave this out");
+                }
+            }
+            return;
+        }
+        if let Some(name) = &self.server_name
+            && let Err(why) = tls::server_name(&name.value)
+        {
+            cx.error(name.span, why);
+        }
+        if let Some(ca) = &self.ca
+            && let Err(why) = tls::authorities(ca.value.path())
+        {
+            cx.error(ca.span, why);
+        }
+        self.check_identity(cx);
+    }
 
-impl Text for RedisUrl {
-    const EXPECTED: &'static str = "the URL of a Redis, such as `redis://10.0.0.5:6379`";
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        let Some(rest) = text.strip_prefix("redis://") else {
-            return Err(match text.strip_prefix("rediss://") {
-                Some(_) => "TLS to Redis is not built yet: only `redis://`".to_owned(),
-                None => String::new(),
-            });
+    fn check_identity(&self, cx: &mut Cx) {
+        let (cert, key) = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => (cert, key),
+            (Some(alone), None) => {
+                cx.error(alone.span, "a certificate needs its `key`");
+                return;
+            }
+            (None, Some(alone)) => {
+                cx.error(alone.span, "a key needs its `cert`");
+                return;
+            }
+            (None, None) => return,
         };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if let Some((_, db)) = rest.split_once('/') {
-            return Err(format!("write the database beside it: `db: {db}`"));
+        let chain = tls::certificates(cert.value.path());
+        let private = tls::private_key(key.value.path());
+        match (chain, private) {
+            (Ok(chain), Ok(private)) => {
+                if let Err(why) = tls::pair(chain, private) {
+                    cx.error(key.span, why).also(cert.span, "the certificate");
+                }
+            }
+            (chain, private) => {
+                if let Err(why) = chain {
+                    cx.error(cert.span, why);
+                }
+                if let Err(why) = private {
+                    cx.error(key.span, why);
+                }
+            }
         }
-        let bracket = rest.rfind(']').unwrap_or(0);
-        if rest[bracket..].contains(':') {
-            HostPort::from_text(rest).map(Self)
-        } else {
-            HostPort::from_text(&format!("{rest}:{REDIS_PORT}")).map(Self)
-        }
-    }
-
-    fn to_text(&self) -> String {
-        self.to_string()
-    }
-
-    fn pattern() -> Option<&'static str> {
-        Some("^redis://([A-Za-z0-9._-]+|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?/?$")
-    }
-}
-
-impl Decode for RedisUrl {
-    fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
-        if matches!(&node.value, Value::Scalar(scalar) if scalar.text.contains('@')) {
-            // Read as one, it is hidden from every message.
-            Secret::decode(node, cx)?;
-            cx.error(
-                node.span,
-                "a password would be shown wherever this URL is shown",
-            )
-            .help("write them beside it: `user: ...` and `password: file:/run/secrets/redis`");
-            return None;
-        }
-        decode_text(node, cx)
-    }
-
-    fn to_json(&self) -> Json {
-        Json::from(self.to_string())
-    }
-
-    fn schema(schemas: &mut Schemas) -> Json {
-        schemas.define::<Self>("RedisUrl", |_| {
-            described(text_schema::<Self>(), Self::EXPECTED)
-        })
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redis://{}", self.0)
     }
 }
 
@@ -204,6 +236,11 @@ mod tests {
         .expect("long");
         let servers: Vec<_> = config.servers().map(ToString::to_string).collect();
         assert_eq!(servers, ["a:1", "[::1]:2", "[::1]:6379"]);
+        assert!(config.tls().is_none());
+        let config = read("{ redis: rediss://a, server_name: b.example }").expect("TLS");
+        assert!(config.tls().is_some());
+        let EngineSystem::Redis(urls) = &config.system;
+        assert_eq!(urls[0].to_string(), "rediss://a:6379");
     }
 
     #[test]
@@ -212,7 +249,20 @@ mod tests {
             ("redis: [redis://a, redis://b]", "`cluster: true`"),
             ("{ redis: redis://a, cluster: true, db: 1 }", "database 0"),
             ("redis: redis://a/1", "`db: 1`"),
-            ("redis: rediss://a", "TLS"),
+            ("redis: redisss://a", "`rediss://...` for TLS"),
+            ("redis: rediss://a/1", "`db: 1`"),
+            (
+                "{ redis: [rediss://a, redis://b], cluster: true }",
+                "all or none",
+            ),
+            ("{ redis: redis://a, ca: a.pem }", "`rediss://`"),
+            ("{ redis: redis://a, server_name: b }", "`rediss://`"),
+            ("{ redis: redis://a, cert: a, key: b }", "`rediss://`"),
+            ("{ redis: rediss://a, server_name: 'b c' }", "`b c`"),
+            ("{ redis: rediss://a, cert: a.pem }", "`key`"),
+            ("{ redis: rediss://a, key: a.pem }", "`cert`"),
+            ("{ redis: rediss://a, ca: none.pem }", "cannot read"),
+            ("{ redis: rediss://a, cert: no.pem, key: b }", "no.pem"),
             ("redis: http://a", "redis://10.0.0.5:6379"),
             ("{ redis: redis://a, timeout: 2s }", "1s"),
             ("{ redis: redis://a, user: me }", "`password`"),

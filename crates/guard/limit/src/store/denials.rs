@@ -5,6 +5,8 @@
 //! for each time that it may pass, not one for each that it tries. That the time begins when the question was sent, and
 //! not when it was answered, keeps it exact: the store is asked rather too early than too late.
 //!
+//! Not for long, though: what an operator takes back in the store, or a store whose clock was wrong, is found out soon.
+//!
 //! A few are remembered, each in the one place where its key may be; another key there takes its place.
 
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::{Key, Plan, Verdict};
 
 const PLACES: usize = 1024;
+/// How long a refusal is believed without asking again.
+const LONGEST_MS: u64 = 5000;
 
 /// Some of the refusals of one limit.
 #[derive(Debug)]
@@ -64,7 +68,8 @@ impl Denials {
         let passed = now_ms.checked_sub(denial.asked_ms)?;
         let same = denial.key == key && denial.plan == plan && denial.cost <= cost;
         // What is told in milliseconds was rounded up: the last may be over already.
-        (same && passed + 1 < denial.verdict.retry_after_ms).then(|| Verdict {
+        let lasts = denial.verdict.retry_after_ms.min(LONGEST_MS);
+        (same && passed + 1 < lasts).then(|| Verdict {
             reset_ms: denial.verdict.reset_ms.saturating_sub(passed),
             retry_after_ms: denial.verdict.retry_after_ms - passed,
             ..denial.verdict
@@ -102,5 +107,12 @@ mod tests {
         assert!(denials.holds(key, Plan::NONE, 4, 1000).is_some());
         assert_eq!(denials.holds(key, Plan::NONE, 2, 1000), None, "it may fit");
         assert_eq!(denials.holds(other, Plan::NONE, 3, 1000), None);
+        let verdict = Verdict {
+            retry_after_ms: u64::MAX,
+            ..verdict
+        };
+        denials.remember(key, Plan::NONE, 3, 1000, verdict);
+        assert!(at(5998).is_some());
+        assert_eq!(at(5999), None, "the store is asked again");
     }
 }

@@ -29,6 +29,9 @@ impl Engines {
             return Ok(store.clone());
         }
         let store = Store::start(name, config)?;
+        if stores.contains_key(name) {
+            store.replaces_another();
+        }
         stores.insert(name.into(), (config.clone(), store.clone()));
         Ok(store)
     }

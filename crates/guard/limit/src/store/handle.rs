@@ -1,8 +1,8 @@
 //! The handle that workers ask a store through.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ pub(crate) struct Answer {
     /// The store's time, in microseconds since 1970.
     #[cfg(test)]
     pub(crate) at: i64,
-    /// How long ago somebody here had to decide without this server; `None` if never.
+    /// How long ago somebody here had to decide without this server, or may have lost what it had counted; `None` if never.
     pub(crate) alone_ago: Option<Duration>,
 }
 
@@ -175,20 +175,42 @@ impl Store {
             lost: count(&counts.lost),
             open: count(&counts.open),
             refused: count(&counts.refused),
-            servers: self
-                .inner
-                .hub
-                .servers()
-                .iter()
-                .map(|server| StoreServer {
-                    address: server.address.to_string(),
-                    open: server.breaker.is_open(),
-                    times_opened: server.breaker.times_opened(),
-                    why: server.breaker.why(),
-                    pending: server.pending(),
-                })
-                .collect(),
+            servers: self.inner.hub.servers_told(),
         }
+    }
+
+    /// What was decided until now is not in its counts: it takes the place of another.
+    pub(crate) fn replaces_another(&self) {
+        self.inner.hub.alone.now(Instant::now());
+    }
+}
+
+impl Hub {
+    /// The servers that are known; of a Cluster that nothing is known of, where it was looked for.
+    fn servers_told(&self) -> Vec<StoreServer> {
+        let servers = self.servers();
+        if servers.is_empty() {
+            let seeds = self.seeds.iter().map(|seed| StoreServer {
+                address: seed.address.to_string(),
+                open: true,
+                times_opened: 0,
+                why: seed
+                    .why
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone(),
+                pending: 0,
+            });
+            return seeds.collect();
+        }
+        let servers = servers.iter().map(|server| StoreServer {
+            address: server.address.to_string(),
+            open: server.breaker.is_open(),
+            times_opened: server.breaker.times_opened(),
+            why: server.breaker.why(),
+            pending: server.pending(),
+        });
+        servers.collect()
     }
 }
 
@@ -200,8 +222,11 @@ impl Inner {
         cost: u32,
     ) -> Result<Answer, StoreError> {
         let key = quota.key(client);
-        let server = self.hub.server_for(&key).ok_or(StoreError::Open)?;
         let begun = Instant::now();
+        let Some(server) = self.hub.server_for(&key) else {
+            self.hub.alone.now(begun);
+            return Err(StoreError::Open);
+        };
         let answer = if server.breaker.is_open() {
             Err(StoreError::Open)
         } else {
@@ -212,7 +237,10 @@ impl Inner {
                 verdict: told.verdict.ok_or(StoreError::Late)?,
                 #[cfg(test)]
                 at: told.at,
-                alone_ago: server.alone.ago(begun),
+                alone_ago: [&server.alone, &self.hub.alone]
+                    .into_iter()
+                    .filter_map(|alone| alone.ago(begun))
+                    .min(),
             }),
             Err(why) => {
                 server.alone.now(begun);
@@ -250,6 +278,8 @@ impl Inner {
         };
         match &answer {
             Ok(_) => server.breaker.succeeded(),
+            // It did its work: it told that another has the key.
+            Err(StoreError::Moved) => {}
             Err(why) => {
                 server.breaker.failed(why);
             }
@@ -264,7 +294,7 @@ impl Counts {
             Ok(_) => &self.answered,
             Err(StoreError::Late) => &self.late,
             Err(StoreError::Full) => &self.full,
-            Err(StoreError::Lost) => &self.lost,
+            Err(StoreError::Lost | StoreError::Moved) => &self.lost,
             Err(StoreError::Open) => &self.open,
             Err(StoreError::Refused(_)) => &self.refused,
         }

@@ -1,16 +1,20 @@
 //! What all who have to do with one store share.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
 use tokio::sync::{Notify, mpsc};
+use weir_config::HostPort;
 
+use super::alone::Alone;
+use super::cluster::Owner;
 use super::config::EngineConfig;
 use super::question::Question;
 use super::quota::SharedQuota;
 use super::server::{Address, Server};
 use super::slot::{SLOTS, slot};
+use super::tls::Tls;
 use crate::{Algorithm, Quota, Tier};
 
 /// The settings of a store, and its servers.
@@ -18,14 +22,17 @@ use crate::{Algorithm, Quota, Tier};
 pub(crate) struct Hub {
     pub(crate) cluster: bool,
     pub(crate) who: RedisConnectionInfo,
+    pub(crate) tls: Option<Tls>,
     pub(crate) prefix: Box<str>,
     pub(crate) timeout: Duration,
     pub(crate) most_pending: usize,
     pub(crate) failures_to_open: u32,
     pub(crate) longest_retry: Duration,
     /// Where to begin.
-    pub(crate) seeds: Vec<Address>,
+    pub(crate) seeds: Vec<Seed>,
     pub(crate) started: Instant,
+    /// When there was no server to ask.
+    pub(crate) alone: Alone,
     /// The check that tells whether a server does its work.
     pub(crate) probe: SharedQuota,
     map: RwLock<Map>,
@@ -33,6 +40,13 @@ pub(crate) struct Hub {
     pub(crate) look_again: Notify,
     /// Tells those who wait for the store that something has changed.
     pub(crate) changed: Notify,
+}
+
+/// Where to begin, and why nothing could be learned there.
+#[derive(Debug)]
+pub(crate) struct Seed {
+    pub(crate) address: Address,
+    pub(crate) why: Mutex<String>,
 }
 
 /// Which server is asked for which key.
@@ -61,34 +75,37 @@ impl Hub {
         if let Some(password) = &config.password {
             who = who.set_password(password.expose());
         }
-        let seeds: Vec<Address> = config
-            .servers()
-            .map(|server| Address {
+        let seed = |server: &HostPort| Seed {
+            address: Address {
                 host: server.host.to_string().into(),
                 port: server.port,
-            })
-            .collect();
+            },
+            why: Mutex::new("it was not asked yet".to_owned()),
+        };
+        let started = Instant::now();
         let prefix: Box<str> = config.prefix.as_str().into();
         let hub = Self {
             cluster: config.cluster,
             who,
+            tls: config.tls(),
             timeout: config.timeout.get(),
             most_pending: config.pending.as_usize(),
             failures_to_open: config.breaker.failures.as_u32(),
             longest_retry: config.breaker.retry.get(),
-            started: Instant::now(),
+            started,
+            alone: Alone::new(started),
             probe: probe(&prefix),
             prefix,
             map: RwLock::default(),
             look_again: Notify::new(),
             changed: Notify::new(),
-            seeds,
+            seeds: config.servers().map(seed).collect(),
         };
         let only = hub
             .seeds
             .first()
             .filter(|_| !hub.cluster)
-            .map(|seed| Server::new(seed.clone(), &hub));
+            .map(|seed| Server::new(seed.address.clone(), &hub));
         if let Some((server, _)) = &only {
             hub.set_map(Map {
                 servers: vec![Arc::clone(server)],
@@ -128,36 +145,65 @@ impl Hub {
         servers > 0 && map.slots.iter().all(|at| usize::from(*at) < servers)
     }
 
-    /// Changes which server has which slots.
-    pub(crate) fn set_slots(&self, servers: Vec<(Arc<Server>, Vec<SlotRange>)>) {
+    /// Changes which server has which slots. One that gets slots it did not have knows nothing of what was decided without
+    /// the server that had them.
+    pub(crate) fn set_slots(&self, servers: Vec<(Arc<Server>, Owner)>) {
         let mut slots = vec![u16::MAX; usize::from(SLOTS)];
-        for (index, (server, ranges)) in servers.iter().enumerate() {
-            for &(first, last) in ranges {
+        for (index, (server, owner)) in servers.iter().enumerate() {
+            let index = u16::try_from(index).unwrap_or(u16::MAX);
+            for &(first, last) in &owner.ranges {
                 let range = usize::from(first)..=usize::from(last.min(SLOTS - 1));
                 if let Some(range) = slots.get_mut(range) {
-                    range.fill(u16::try_from(index).unwrap_or(u16::MAX));
+                    range.fill(index);
                 }
             }
             // A few numbers meet all but the smallest ranges.
             let owned = |client: &Vec<u8>| {
                 let slot = slot(client);
-                ranges
-                    .iter()
-                    .any(|&(first, last)| (first..=last).contains(&slot))
+                let mut ranges = owner.ranges.iter();
+                ranges.any(|&(first, last)| (first..=last).contains(&slot))
             };
             let mut clients = (0..u32::from(SLOTS) * 16).map(|n| n.to_string().into_bytes());
             if let Some(client) = clients.find(owned) {
                 server.set_probe(client);
             }
+            server.set_announced(owner.hostname.clone());
         }
-        self.set_map(Map {
+        let map = Map {
             servers: servers.into_iter().map(|(server, _)| server).collect(),
             slots,
-        });
+        };
+        let mut old = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        for server in map.gained(&old) {
+            server.alone.now(Instant::now());
+        }
+        *old = map;
     }
 
     fn set_map(&self, map: Map) {
         *self.map.write().unwrap_or_else(PoisonError::into_inner) = map;
+    }
+}
+
+impl Map {
+    /// The servers that have slots which others had before; none if this is the first map.
+    fn gained(&self, before: &Self) -> impl Iterator<Item = &Arc<Server>> {
+        let of = |map: &Self, slot: usize| {
+            let at = map.slots.get(slot).copied().map_or(usize::MAX, usize::from);
+            map.servers.get(at).map(Arc::as_ptr)
+        };
+        let mut gained = vec![false; self.servers.len()];
+        if !before.slots.is_empty() {
+            for (slot, at) in self.slots.iter().enumerate() {
+                if let Some(gained) = gained.get_mut(usize::from(*at)) {
+                    *gained |= of(before, slot) != of(self, slot);
+                }
+            }
+        }
+        let servers = self.servers.iter().zip(gained);
+        servers
+            .filter(|(_, gained)| *gained)
+            .map(|(server, _)| server)
     }
 }
 

@@ -12,6 +12,8 @@
 //! | answers late | each waits for the deadline; after a few in a row the breaker opens, and none does |
 //! | is killed | those under way fail at once; the next connection is refused, and the breaker opens |
 //! | hangs | as if it answered late; what it finds in its socket when it goes on is too late and counts nothing |
+//! | went away without a word | nothing, if it is found out between requests: every server is tried all five seconds |
+//! | answers nonsense, or endlessly | those under way fail, and the connection ends: each answer has a bound |
 //! | lost its scripts | one more round trip |
 //! | has more questions than may be under way | those beyond fail at once |
 //! | is a Cluster that lost a server | the keys of that server only |
@@ -22,11 +24,13 @@ mod breaker;
 mod clock;
 mod cluster;
 mod config;
+mod connection;
 mod denials;
 mod engines;
 mod error;
 #[cfg(test)]
 mod exact;
+mod frames;
 mod handle;
 mod hub;
 mod question;
@@ -34,10 +38,13 @@ mod quota;
 mod server;
 mod shared;
 mod slot;
+mod tls;
+mod url;
 
-pub use self::config::{EngineBreakerConfig, EngineConfig, EngineSystem, RedisUrl};
+pub use self::config::{EngineBreakerConfig, EngineConfig, EngineSystem};
 pub use self::engines::Engines;
 pub use self::error::StoreError;
 pub use self::handle::{Store, StoreServer, StoreStats};
 pub use self::quota::SharedQuota;
 pub use self::shared::{Decision, SharedLimiter};
+pub use self::url::RedisUrl;

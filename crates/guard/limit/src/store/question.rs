@@ -7,10 +7,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::oneshot;
 
-use super::error::StoreError;
+use super::connection::{send, told};
+use super::error::{StoreError, tidy};
 use super::hub::Hub;
 use super::quota::{SharedQuota, Told};
-use super::server::{Address, NOT_SAID, Place, Server, send};
+use super::server::{Address, NOT_SAID, Place, Server};
 
 /// How often a question is sent at most: by name, whole, to another server, there whole, and once more after the store's
 /// clock was set.
@@ -73,7 +74,7 @@ pub(crate) async fn ask(
         let why = match asked {
             Ok(answer) => match question.quota.read(&answer) {
                 Some(told) => {
-                    server.clock.learn(sent, Instant::now(), told.at);
+                    server.learn(sent, told.at);
                     if told.verdict.is_some() {
                         return question.answer(Ok(told));
                     }
@@ -100,7 +101,7 @@ pub(crate) async fn ask(
                 ) {
                     hub.look_again.notify_one();
                 }
-                return question.answer(Err(StoreError::Refused(why.to_string())));
+                return question.answer(Err(StoreError::Refused(tidy(&told(&why)))));
             }
             // It may have run or not, so it is not asked again.
             _ => return question.answer(Err(StoreError::Lost)),
@@ -128,6 +129,6 @@ fn go_elsewhere(mut question: Question, why: &RedisError, from: &Server, hub: &H
             question.hops -= 1;
             owner.pass(question);
         }
-        _ => question.answer(Err(StoreError::Lost)),
+        _ => question.answer(Err(StoreError::Moved)),
     }
 }

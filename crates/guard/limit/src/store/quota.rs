@@ -137,7 +137,7 @@ impl SharedQuota {
             verdict: Some(Verdict {
                 allowed,
                 tier: u8::try_from(tier).ok()?,
-                remaining: u32::try_from(left).unwrap_or(u32::MAX),
+                remaining: u32::try_from(left.max(0)).unwrap_or(u32::MAX),
                 reset_ms,
                 retry_after_ms,
             }),

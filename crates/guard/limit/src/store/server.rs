@@ -15,26 +15,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value,
-};
-use tokio::net::TcpStream;
+use redis::{ErrorKind, ServerErrorKind};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::alone::Alone;
 use super::breaker::Breaker;
 use super::clock::StoreClock;
+use super::connection::{CONNECT, Connection, SMALL_ANSWER, send, told, told_first};
 use super::error::StoreError;
 use super::hub::{Attended, Hub};
 use super::question::{Question, ask};
 
-/// How long a new connection may take until a first check was answered on it.
-const CONNECT: Duration = Duration::from_secs(1);
 /// The first wait before a server is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(25);
 /// A connection that lasted so long was a good one: when it breaks, the next is tried at once.
 const STEADY: Duration = Duration::from_secs(5);
+/// How often a server is tried while all seems well: one that went away without a word is found before requests wait for it.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
 
 /// What a server means that redirects although nobody expects it.
 pub(crate) const NOT_SAID: &str =
@@ -86,6 +83,8 @@ pub(crate) struct Server {
     most_pending: usize,
     /// Whom the task pretends to be to find out whether checks work: a client whose key lies on this server.
     probe: Mutex<Vec<u8>>,
+    /// The hostname that it is announced with in a Cluster, for its certificate.
+    announced: Mutex<Option<Arc<str>>>,
 }
 
 /// A place among the questions under way; it is free again when this is dropped.
@@ -112,6 +111,7 @@ impl Server {
             pending: Arc::default(),
             most_pending: hub.most_pending,
             probe: Mutex::new(b"0".to_vec()),
+            announced: Mutex::default(),
         };
         (Arc::new(server), taken)
     }
@@ -144,6 +144,14 @@ impl Server {
         }
     }
 
+    /// Takes the time that it told in an answer that came now. Where that jumps, counts may be lost.
+    pub(crate) fn learn(&self, sent: Instant, told: i64) {
+        let now = Instant::now();
+        if self.clock.learn(sent, now, told) {
+            self.alone.now(now);
+        }
+    }
+
     /// Whether it answered a check and is asked now.
     pub(crate) fn is_connected(&self) -> bool {
         self.clock.is_known() && !self.breaker.is_open()
@@ -159,6 +167,22 @@ impl Server {
         *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = client;
     }
 
+    /// Changes the hostname that its certificate is to be for.
+    pub(crate) fn set_announced(&self, hostname: Option<Arc<str>>) {
+        *self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = hostname;
+    }
+
+    /// The hostname that its certificate is to be for, if it is known.
+    pub(crate) fn announced(&self) -> Option<Arc<str>> {
+        self.announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     fn probe(&self) -> Vec<u8> {
         self.probe
             .lock()
@@ -167,68 +191,14 @@ impl Server {
     }
 }
 
-/// An open connection. Dropped, it is closed, with all that is under way on it.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) line: MultiplexedConnection,
-    /// Ends when the server closed it or it broke.
-    driver: JoinHandle<()>,
-}
-
-impl Connection {
-    /// Connects and says who we are, in bounded time.
-    pub(crate) async fn open(
-        address: &Address,
-        who: &RedisConnectionInfo,
-        most_pending: usize,
-    ) -> Result<Self, String> {
-        let open = async {
-            let stream = TcpStream::connect((&*address.host, address.port))
-                .await
-                .map_err(|why| why.to_string())?;
-            stream.set_nodelay(true).map_err(|why| why.to_string())?;
-            let config = AsyncConnectionConfig::new()
-                // Those who ask have their own deadlines.
-                .set_response_timeout(None)
-                .set_pipeline_buffer_size(most_pending);
-            let (line, driver) = MultiplexedConnection::new_with_config(who, stream, config)
-                .await
-                .map_err(|why| why.to_string())?;
-            let driver = tokio::spawn(driver);
-            Ok(Self { line, driver })
-        };
-        match tokio::time::timeout(CONNECT, open).await {
-            Ok(opened) => opened,
-            Err(_) => Err(format!("no connection within {CONNECT:?}")),
-        }
-    }
-
-    /// Sends a command and waits for its answer.
-    pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value, RedisError> {
-        send(&mut self.line.clone(), command).await
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-/// Sends a command and waits for its answer; an error that the server answers with is an error.
-pub(crate) async fn send(
-    line: &mut MultiplexedConnection,
-    command: &Cmd,
-) -> Result<Value, RedisError> {
-    line.send_packed_command(command).await?.extract_error()
-}
-
 /// Why a connection was left.
 enum End {
     /// It broke, or the server closed it.
     Broken,
     /// Requests opened the breaker.
     Tripped,
+    /// It does not answer as it should, for this reason.
+    Silent(String),
 }
 
 /// The task of a server; it ends when it is aborted.
@@ -238,9 +208,15 @@ pub(crate) async fn attend(
     hub: Arc<Hub>,
 ) {
     let mut waits = Waits::new(hub.longest_retry);
+    let mut was_connected = false;
     loop {
         match connect(&server, &hub).await {
             Ok(mut connection) => {
+                if was_connected {
+                    // It may have lost counts, also if nobody asked for any meanwhile.
+                    server.alone.now(Instant::now());
+                }
+                was_connected = true;
                 server.breaker.close();
                 hub.changed.notify_waiters();
                 let since = Instant::now();
@@ -252,9 +228,11 @@ pub(crate) async fn attend(
                         continue;
                     }
                 }
-                if matches!(end, End::Broken) {
-                    server.breaker.open(&"the connection broke");
-                }
+                match end {
+                    End::Broken => server.breaker.open(&"the connection broke"),
+                    End::Silent(why) => server.breaker.open(&why),
+                    End::Tripped => true,
+                };
             }
             Err(why) => {
                 if !server.breaker.open(&why) {
@@ -272,14 +250,27 @@ pub(crate) async fn attend(
 /// and one that it must answer as fast as every other. A server that answers late would else be asked again and again,
 /// each time until some had waited for nothing.
 async fn connect(server: &Server, hub: &Hub) -> Result<Connection, String> {
-    let connection = Connection::open(&server.address, &hub.who, hub.most_pending).await?;
-    try_check(&connection, server, hub, CONNECT).await?;
-    try_check(&connection, server, hub, hub.timeout).await?;
+    let announced = server.announced();
+    let connection =
+        Connection::open(&server.address, announced.as_deref(), hub, SMALL_ANSWER).await?;
+    let mut line = connection.line.clone();
+    try_check(&mut line, server, hub, CONNECT).await?;
+    try_check(&mut line, server, hub, hub.timeout).await?;
     Ok(connection)
 }
 
+/// Tries a server from time to time; ends with the reason when it does not answer as it should.
+async fn look_after(mut line: MultiplexedConnection, server: &Server, hub: &Hub) -> String {
+    loop {
+        tokio::time::sleep(LOOK_AFTER).await;
+        if let Err(why) = try_check(&mut line, server, hub, CONNECT).await {
+            return why;
+        }
+    }
+}
+
 async fn try_check(
-    connection: &Connection,
+    line: &mut MultiplexedConnection,
     server: &Server,
     hub: &Hub,
     within: Duration,
@@ -287,17 +278,24 @@ async fn try_check(
     let key = hub.probe.key(&server.probe());
     let trial = hub.probe.call(&key, 1, i64::MAX >> 11, true);
     let sent = Instant::now();
-    let answer = match tokio::time::timeout(within, connection.ask(&trial)).await {
-        Ok(answer) => answer.map_err(|why| match why.kind() {
-            ErrorKind::Server(ServerErrorKind::Moved) if !hub.cluster => NOT_SAID.to_owned(),
-            _ => why.to_string(),
-        })?,
+    let answer = match tokio::time::timeout(within, send(line, &trial)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(why)) => match why.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) if hub.cluster => {
+                // It answers; only the slot that it is tried with has moved.
+                hub.look_again.notify_one();
+                return Ok(());
+            }
+            ErrorKind::Server(ServerErrorKind::Moved) => return Err(NOT_SAID.to_owned()),
+            _ if !server.clock.is_known() => return Err(told_first(&why, hub)),
+            _ => return Err(told(&why)),
+        },
         Err(_) => return Err(format!("no answer within {within:?}")),
     };
     let Some(told) = hub.probe.read(&answer) else {
         return Err("not an answer of the script".to_owned());
     };
-    server.clock.learn(sent, Instant::now(), told.at);
+    server.learn(sent, told.at);
     Ok(())
 }
 
@@ -308,12 +306,14 @@ async fn serve(
     connection: &mut Connection,
 ) -> End {
     let Connection { line, driver } = connection;
+    let mut looked_after = pin!(look_after(line.clone(), server, hub));
     let mut tripped = pin!(server.breaker.tripped());
     loop {
         tokio::select! {
             biased;
             () = &mut tripped => return End::Tripped,
             _ = &mut *driver => return End::Broken,
+            why = &mut looked_after => return End::Silent(why),
             Some(question) = questions.recv() => {
                 tokio::spawn(ask(
                     line.clone(),

@@ -12,7 +12,9 @@
 //! cannot be refused any more, and to have thousands of old ones arrive at once would refuse new ones for nothing.
 //! Nor do checks count that were on their way when the store hung: each says until when it is wanted, and who asked has
 //! decided without it. So that there is no burst either, a Weir that had to decide alone goes on to ask its own limiter, too,
-//! until the longest window has passed: for that long both must agree. So the bound of n times the limit holds for every window,
+//! until the longest window has passed: for that long both must agree. The same holds after every new connection, and in a Cluster
+//! for a server that has taken over slots, and when the clock of a server jumps: one that started anew, a replica that was
+//! promoted, or one for which an hour has passed at once, may have lost counts without anybody having had to decide alone. So the bound of n times the limit holds for every window,
 //! also for those in which the store failed or came back. The price: in that time a client at its limit may be
 //! refused a few milliseconds early, by as much as an answer takes; `fixed_window` and `sliding_window`, whose windows begin at
 //! other times here than there, may refuse it for as long as those differ.

@@ -5,18 +5,22 @@
 //!
 //! # When limits change
 //!
-//! A reload that changes the numbers of a limit, but not how it counts, makes a new table that stands before the old one. A key that
-//! the new table has not seen is looked for in the old, and what that says about the new limits is carried over
-//! ([`Rules::carry`]). Before anybody can ask the new table, the old one is told of it, and passes on those who still hold it: so
-//! no two tables ever count for one key. And [`Table::settle`] moves what is left, a few keys at a time, so that the old
-//! table can go.
+//! A reload that changes what a limit allows makes a new table that stands before the old one. A key that the new table has not seen
+//! is looked for in the old, and what that says about the new limits is carried over ([`Rules::carry`]). Before anybody can
+//! ask the new table, the old one is told of it, and passes on those who still hold it: so no two tables ever count for one
+//! key. And [`Table::settle`] moves what is left, a few keys at a time, and empties the old table.
+//!
+//! Connections that live for days hold the limits that they began with, so an old table may be asked long after it was emptied. It
+//! knows the newest table, not the next: whenever that is replaced, those that passed on to it are told. So nobody keeps any of
+//! the tables between the two.
 
+mod entries;
 mod shard;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use shard::{OVERHEAD, Shard};
 
@@ -88,7 +92,9 @@ pub(crate) struct Table {
     /// Whether there is something in `behind`.
     carrying: AtomicBool,
     behind: Mutex<Behind>,
-    successor: OnceLock<Arc<Self>>,
+    /// Whether another counts in place of this one.
+    succeeded: AtomicBool,
+    succession: Mutex<Succession>,
 }
 
 /// What was there before.
@@ -99,6 +105,14 @@ struct Behind {
     past: Stats,
 }
 
+/// Who counts in place of a table, and for whom it counts.
+#[derive(Debug, Default)]
+struct Succession {
+    newest: Option<Arc<Table>>,
+    /// All that pass on to this one.
+    older: Vec<Weak<Table>>,
+}
+
 impl Table {
     /// An empty table that takes over from another, as far as that says something about these limits.
     pub(crate) fn new(quota: &Quota, max_keys: usize, behind: Option<&Arc<Self>>) -> Self {
@@ -107,22 +121,22 @@ impl Table {
         let few = (max_keys / FEWEST_KEYS).clamp(1, SHARDS);
         // Rounded down to a power of two.
         let shards = 1 << few.max(max_keys / MOST_KEYS).ilog2();
-        let shard = || Padded(Mutex::new(Shard::new(rules.words(), max_keys / shards)));
-        let behind = behind.filter(|behind| rules.can_carry(&behind.rules));
+        let shard = || Shard::new(rules.words(), max_keys / shards);
         if let Some(behind) = behind {
             behind.forget_behind(MOST_BEHIND - 1);
         }
         Self {
             quota: quota.clone(),
             max_keys,
-            shards: (0..shards).map(|_| shard()).collect(),
+            shards: (0..shards).map(|_| Padded(Mutex::new(shard()))).collect(),
             rules,
             carrying: AtomicBool::new(behind.is_some()),
             behind: Mutex::new(Behind {
                 table: behind.cloned(),
                 past: Stats::default(),
             }),
-            successor: OnceLock::new(),
+            succeeded: AtomicBool::new(false),
+            succession: Mutex::default(),
         }
     }
 
@@ -136,14 +150,16 @@ impl Table {
     pub(crate) fn ask(&self, key: Key, cost: u32, now_ms: u64, always: bool) -> Verdict {
         let mut shard = self.shard(key);
         // Under the lock: what is counted here afterwards would not be carried over.
-        if let Some(next) = self.next() {
+        if let Some(newest) = self.newest() {
             drop(shard);
-            return next.ask(key, cost, now_ms, always);
+            return newest.ask(key, cost, now_ms, always);
         }
-        let (state, fresh) = shard.find_or_make(key, now_ms, self.rules.idle_after_ms());
-        if fresh && self.carrying.load(Ordering::Relaxed) {
-            self.carry(key, state);
-        }
+        let idle_after_ms = self.rules.idle_after_ms();
+        let state = shard.find_or_make(key, now_ms, idle_after_ms, |state| {
+            if self.carrying.load(Ordering::Relaxed) {
+                self.carry(key, state);
+            }
+        });
         let verdict = self.rules.ask(state, cost, now_ms, always);
         shard.tally(verdict.allowed);
         verdict
@@ -152,9 +168,9 @@ impl Table {
     /// Takes back what [`Self::ask`] counted at this time.
     pub(crate) fn give_back(&self, key: Key, cost: u32, at_ms: u64) {
         let mut shard = self.shard(key);
-        if let Some(next) = self.next() {
+        if let Some(newest) = self.newest() {
             drop(shard);
-            next.give_back(key, cost, at_ms);
+            newest.give_back(key, cost, at_ms);
             return;
         }
         if let Some(state) = shard.find(key) {
@@ -163,10 +179,26 @@ impl Table {
         }
     }
 
-    /// From now on, who still holds this table asks that one.
-    pub(crate) fn succeeded_by(&self, next: &Arc<Self>) {
-        // A table is replaced once; whoever was told of the first replacement is passed on by that.
-        let _: Result<(), _> = self.successor.set(Arc::clone(next));
+    /// From now on, who still holds this table asks that one. A table is replaced once.
+    pub(crate) fn succeeded_by(self: &Arc<Self>, newest: &Arc<Self>) {
+        let mut own = lock(&self.succession);
+        if own.newest.is_some() {
+            return;
+        }
+        own.newest = Some(Arc::clone(newest));
+        self.succeeded.store(true, Ordering::Release);
+        let mut older = std::mem::take(&mut own.older);
+        drop(own);
+        // Not before this one passes on, too: two would count at once.
+        older.retain(|table| {
+            let Some(table) = table.upgrade() else {
+                return false;
+            };
+            let before = lock(&table.succession).newest.replace(Arc::clone(newest));
+            before.is_some()
+        });
+        older.push(Arc::downgrade(self));
+        lock(&newest.succession).older.append(&mut older);
     }
 
     /// Whether there is something left to move.
@@ -174,8 +206,9 @@ impl Table {
         !self.carrying.load(Ordering::Acquire)
     }
 
-    /// Moves every key that has not been seen since the limits changed, and lets go of the table behind. Takes a fraction of
-    /// a second for a million keys, and never holds a lock for longer than a few of them take.
+    /// Moves every key that has not been seen since the limits changed, lets go of the table behind, and empties it: who still
+    /// holds it is passed on. Takes a fraction of a second for a million keys, and never holds a lock for longer than a few
+    /// of them take.
     pub(crate) fn settle(&self) {
         let Some(behind) = self.lock_behind().table.clone() else {
             return;
@@ -195,6 +228,7 @@ impl Table {
                     }
                 }
             }
+            behind.clear(shard);
         }
         let mut left = self.lock_behind();
         // It may have got another in the meantime only by a bug; then that stays.
@@ -228,8 +262,19 @@ impl Table {
     }
 
     #[inline]
-    fn next(&self) -> Option<Arc<Self>> {
-        self.successor.get().cloned()
+    fn newest(&self) -> Option<Arc<Self>> {
+        if !self.succeeded.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.succession).newest.clone()
+    }
+
+    /// Empties a shard of this table that nobody will ask any more.
+    fn clear(&self, shard: &Padded<Mutex<Shard>>) {
+        if self.succeeded.load(Ordering::Acquire) {
+            let gone = lock(&shard.0).clear();
+            drop(gone);
+        }
     }
 
     #[inline]
@@ -275,12 +320,21 @@ impl Table {
     /// Keeps no more than so many tables behind this one.
     fn forget_behind(&self, most: usize) {
         let mut behind = self.lock_behind();
-        match (&behind.table, most) {
-            (Some(table), 1..) => table.forget_behind(most - 1),
-            _ => {
-                behind.table = None;
-                self.carrying.store(false, Ordering::Relaxed);
-            }
+        if let (Some(table), 1..) = (&behind.table, most) {
+            return table.forget_behind(most - 1);
+        }
+        let Some(gone) = behind.table.take() else {
+            return;
+        };
+        self.carrying.store(false, Ordering::Relaxed);
+        behind.past.add(Stats {
+            keys: 0,
+            ..gone.stats()
+        });
+        drop(behind);
+        gone.forget_behind(0);
+        for shard in &gone.shards {
+            gone.clear(shard);
         }
     }
 

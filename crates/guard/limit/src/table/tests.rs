@@ -37,7 +37,8 @@ proptest! {
         let mut evicted = 0;
         for (step, number) in keys.into_iter().enumerate() {
             let step = step as u32 + 1;
-            let (state, fresh) = shard.find_or_make(key(number), 0, 1_000_000);
+            let mut fresh = false;
+            let state = shard.find_or_make(key(number), 0, 1_000_000, |_| fresh = true);
             let known = model.iter().position(|(known, _)| *known == number);
             prop_assert_eq!(fresh, known.is_none());
             match known {
@@ -70,7 +71,7 @@ proptest! {
         for number in keys {
             let key = Key::new(u128::from(number));
             *model.entry(number).or_insert(0) += 1;
-            shard.find_or_make(key, 0, 1_000_000).0[2] += 1;
+            shard.find_or_make(key, 0, 1_000_000, |_| {})[2] += 1;
         }
         prop_assert_eq!(shard.stats().keys, model.len() as u64);
         for (number, count) in model {
@@ -181,11 +182,14 @@ fn counters_are_carried_over_as_keys_come() {
     new.settle();
     assert!(new.is_settled());
     assert_eq!(Arc::strong_count(&old), 1, "nothing holds the old table");
+    assert_eq!(old.stats().keys, 0, "and nothing is left in it");
+    assert_eq!(old.ask(Key::new(1), 1, 450, false).remaining, 0);
+    assert_eq!(old.stats().keys, 0);
     drop(old);
     assert_eq!(new.ask(Key::new(2), 1, 500, false).remaining, 1);
     assert!(!new.ask(Key::new(1), 1, 500, false).allowed);
     let stats = new.stats();
-    assert_eq!((stats.keys, stats.allowed, stats.denied), (2, 11, 3));
+    assert_eq!((stats.keys, stats.allowed, stats.denied), (2, 11, 4));
 }
 
 #[test]
@@ -242,11 +246,59 @@ fn requests_go_on_while_a_table_settles() {
 }
 
 #[test]
-fn another_algorithm_begins_anew() {
-    let old = Arc::new(Table::new(&log(1, 60_000), 10, None));
-    assert!(old.ask(Key::new(1), 1, 1, false).allowed);
-    let other = quota(Algorithm::FixedWindow, 1, 60_000);
-    let new = Table::new(&other, 10, Some(&old));
-    assert!(new.is_settled());
-    assert!(new.ask(Key::new(1), 1, 1, false).allowed);
+fn who_holds_an_old_table_keeps_no_others() {
+    let mut tables = vec![Arc::new(Table::new(&log(3, 60_000), 1_000, None))];
+    for number in 0..500 {
+        tables[0].ask(Key::new(number << 90), 1, 10, false);
+    }
+    for count in 4..12 {
+        let before = &tables[tables.len() - 1];
+        let next = Arc::new(Table::new(&log(count, 60_000), 1_000, Some(before)));
+        before.succeeded_by(&next);
+        next.settle();
+        assert_eq!((before.stats().keys, next.stats().keys), (0, 500));
+        tables.push(next);
+    }
+    let (first, last) = (tables.remove(0), tables.remove(7));
+    let between: Vec<_> = tables.iter().map(Arc::downgrade).collect();
+    drop(tables);
+    assert!(
+        between.iter().all(|table| table.upgrade().is_none()),
+        "the first knows the last, and nobody the others"
+    );
+    assert_eq!(first.ask(Key::new(7 << 90), 1, 20, false).remaining, 9);
+    first.give_back(Key::new(7 << 90), 1, 20);
+    assert_eq!(last.ask(Key::new(7 << 90), 1, 20, false).remaining, 9);
+}
+
+#[test]
+fn tables_that_are_given_up_are_emptied() {
+    let mut tables = vec![Arc::new(Table::new(&log(3, 60_000), 1_000, None))];
+    for count in 4..10 {
+        let before = &tables[tables.len() - 1];
+        before.ask(Key::new(u128::from(count)), 1, 10, false);
+        let next = Arc::new(Table::new(&log(count, 60_000), 1_000, Some(before)));
+        before.succeeded_by(&next);
+        tables.push(next);
+    }
+    let keys: Vec<u64> = tables.iter().map(|table| table.stats().keys).collect();
+    assert_eq!(keys, [0, 0, 1, 1, 1, 1, 0]);
+    let last = &tables[tables.len() - 1];
+    assert_eq!(last.stats().allowed, 6, "what they counted is not lost");
+}
+
+#[test]
+fn another_algorithm_takes_over_what_was_counted() {
+    let old = Arc::new(Table::new(&log(2, 60_000), 10, None));
+    for key in [1, 2] {
+        assert!(old.ask(Key::new(key), 2, 1, false).allowed);
+    }
+    let other = quota(Algorithm::FixedWindow, 3, 60_000);
+    let new = Arc::new(Table::new(&other, 10, Some(&old)));
+    old.succeeded_by(&new);
+    assert_eq!(new.ask(Key::new(1), 1, 1, false).remaining, 0);
+    new.settle();
+    assert!(!new.ask(Key::new(1), 1, 2, false).allowed);
+    assert!(!new.ask(Key::new(2), 2, 2, false).allowed);
+    assert_eq!(old.ask(Key::new(2), 1, 2, false).remaining, 0);
 }
