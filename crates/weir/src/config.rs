@@ -7,8 +7,8 @@ use std::path::Path;
 
 use weir_admin::AdminConfig;
 use weir_config::{
-    Cx, Diagnostics, Environment, Json, ListenAddress, Loaded, Map, Name, Node, OrAuto, OrOff,
-    Span, Spanned, Within, nearest, object,
+    Cx, Diagnostics, Environment, Json, ListenAddress, Loaded, Map, Name, OrAuto, OrOff, Span,
+    Spanned, Within, nearest, object,
 };
 use weir_firewall::{FirewallConfig, FirewallPolicyConfig};
 use weir_http::{DefaultsConfig, HttpConfig, PolicyConfig, RouteConfig};
@@ -49,7 +49,6 @@ object! {
         /// How Weir stops.
         pub shutdown: ShutdownConfig = ShutdownConfig::default(),
     }
-    check Config::check;
 }
 
 object! {
@@ -87,22 +86,105 @@ fn default_listeners() -> Map<ListenerConfig> {
         .collect()
 }
 
-/// Reads a config from a file or a folder. What it was read from comes with it, for compiling its plan and for noticing changes.
-pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded<Config>, Diagnostics> {
-    let mut cx = Cx::load(path, environment);
-    let config = cx.decode();
-    cx.finish(config)
+/// A config that was read, and what was found wrong with it.
+pub(crate) struct Read {
+    /// The problems so far.
+    pub(crate) cx: Cx,
+    /// What could be read of it.
+    config: Option<Config>,
+    faults: Faults,
+}
+
+/// Where something could not be read, by where it begins. What merely does not go together is no fault here.
+struct Faults {
+    routes: Vec<Span>,
+    listeners: Vec<Span>,
+    policies: Vec<Span>,
+    engines: Vec<Span>,
+    /// Whether there is one in what everything else stands on.
+    everywhere: bool,
+}
+
+/// Reads a config from a file or a folder.
+pub(crate) fn read(path: &Path, environment: Environment<'_>) -> Read {
+    Read::new(Cx::load(path, environment))
 }
 
 /// Reads a config from text, as if it stood in a file of this name.
+pub(crate) fn read_text(name: &str, text: &str, environment: Environment<'_>) -> Read {
+    Read::new(Cx::from_text(name, text, environment))
+}
+
+/// Reads a config from text and checks it, without compiling it.
 pub fn parse(
     name: &str,
     text: &str,
     environment: Environment<'_>,
 ) -> Result<Loaded<Config>, Diagnostics> {
-    let mut cx = Cx::from_text(name, text, environment);
-    let config = cx.decode();
-    cx.finish(config)
+    read_text(name, text, environment).checked()
+}
+
+/// The value if nothing was found wrong, or else all that was, with what to do about it.
+pub(crate) fn finish<T>(mut cx: Cx, value: Option<T>) -> Result<Loaded<T>, Diagnostics> {
+    cx.advise(slips::advice);
+    cx.finish(value)
+}
+
+impl Read {
+    fn new(mut cx: Cx) -> Self {
+        let config: Option<Config> = cx.decode();
+        let faults = Faults {
+            routes: cx.faulty("routes"),
+            listeners: cx.faulty("listeners"),
+            policies: cx.faulty("policies"),
+            engines: cx.faulty("engines"),
+            everywhere: cx.is_full() || cx.is_faulty("defaults") || cx.is_faulty("firewall"),
+        };
+        if let Some(config) = &config {
+            config.check(&mut cx);
+        }
+        Self { cx, config, faults }
+    }
+
+    /// The config, or what was found wrong so far.
+    pub(crate) fn checked(self) -> Result<Loaded<Config>, Diagnostics> {
+        finish(self.cx, self.config)
+    }
+
+    /// The config, if nothing was found wrong.
+    pub(crate) fn whole(self) -> Result<(Config, Cx), Box<Self>> {
+        match self.config {
+            Some(config) if !self.cx.has_errors() => Ok((config, self.cx)),
+            config => Err(Box::new(Self { config, ..self })),
+        }
+    }
+
+    /// What could be read of it without a fault. Nothing can be served by that, but more can be found wrong with it. `None` if
+    /// most of what would be found only followed from what is missing.
+    pub(crate) fn sound(&mut self) -> Option<Config> {
+        let mut config = self.config.take()?;
+        let faults = &self.faults;
+        if faults.everywhere {
+            return None;
+        }
+        config
+            .listeners
+            .doubt(|name| faults.listeners.contains(&name.span));
+        config
+            .policies
+            .doubt(|name| faults.policies.contains(&name.span));
+        config
+            .engines
+            .doubt(|name| faults.engines.contains(&name.span));
+        let listeners = &config.listeners;
+        config.routes.retain(|route| {
+            // Without a listener that it names it would belong to all, and seem to be in the way of others.
+            let mut named = route.listeners.iter().flat_map(|names| names.iter());
+            !faults.routes.contains(&route.span)
+                && named.all(|name| listeners.get(&name.value).is_some())
+        });
+        Some(config)
+    }
 }
 
 /// Where the admin API is, by a config that may be wrong everywhere else: whoever has just made a mistake in it still wants
@@ -122,15 +204,16 @@ pub fn schema() -> Json {
 }
 
 impl Config {
-    fn check(&self, node: &Node, cx: &mut Cx) {
+    fn check(&self, cx: &mut Cx) {
+        let top = cx.top();
         if self.listeners.is_empty() {
-            cx.error(node.span, "there is no listener")
+            cx.error(top, "there is no listener")
                 .key("listeners")
                 .help("leave `listeners` out for one on \":8080\"");
         }
         // A route that is wrong is not there, and yet it is.
         if self.routes.is_empty() && !cx.has_errors() {
-            cx.warning(node.span, "there are no routes: every request gets 404");
+            cx.warning(top, "there are no routes: every request gets 404");
         }
         self.check_addresses(cx);
         let mut used = vec![];
@@ -189,19 +272,20 @@ impl Config {
     fn check_listeners(&self, route: &RouteConfig, cx: &mut Cx) {
         for name in route.listeners.iter().flat_map(|names| names.iter()) {
             if !self.listeners.contains(&name.value) {
-                unknown("listener", name.span, name, &self.listeners, cx);
+                unknown("listener", name, &self.listeners, None, cx);
             }
         }
     }
 
     fn check_service(&self, name: &Spanned<Name>, cx: &mut Cx) {
         if !self.services.contains(&name.value) {
-            unknown("service", name.span, name, &self.services, cx);
+            unknown("service", name, &self.services, None, cx);
         }
     }
 }
 
-fn unknown<T>(what: &str, span: Span, name: &str, all: &Map<T>, cx: &mut Cx) {
+/// Says that there is no such thing. `help` is what to write instead, if this is a slip that is known.
+fn unknown<T>(what: &str, name: &Spanned<Name>, all: &Map<T>, help: Option<String>, cx: &mut Cx) {
     const LISTED: usize = 10;
     // Looking for the nearest of thousands is not worth it for problems that nobody will be told.
     let known: Vec<&str> = if cx.is_full() {
@@ -210,23 +294,27 @@ fn unknown<T>(what: &str, span: Span, name: &str, all: &Map<T>, cx: &mut Cx) {
         all.keys().collect()
     };
     let nearest = nearest(name, known.iter().copied());
-    let problem = cx.error(span, format!("there is no {what} `{name}`"));
+    let problem = cx.error(name.span, format!("there is no {what} `{name}`"));
     problem.nearest(nearest);
     if nearest.is_none() && (1..=LISTED).contains(&known.len()) {
         let listed: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
         problem.expected(format!("one of {}", listed.join(", ")));
     }
-    if all.is_empty() {
+    if let Some(help) = help {
+        problem.help(help);
+    } else if all.is_empty() {
+        let (article, plural) = match what {
+            "policy" => ("a", "policies".to_owned()),
+            "engine" => ("an", "engines".to_owned()),
+            what => ("a", format!("{what}s")),
+        };
         problem.help(format!(
-            "there is none at all: a {what} is an entry under `{}`",
-            match what {
-                "policy" => "policies".to_owned(),
-                what => format!("{what}s"),
-            }
+            "there is none at all: {article} {what} is an entry under `{plural}`"
         ));
     }
 }
 
 mod guard;
+mod slips;
 #[cfg(test)]
 mod tests;

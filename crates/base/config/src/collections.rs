@@ -23,15 +23,18 @@ impl<T: Decode> Decode for Vec<T> {
             Value::Scalar(scalar) => {
                 let message = format!("expected a list, found {}", scalar.describe());
                 let problem = cx.error(node.span, message);
-                if let Some(text) = scalar.as_written().filter(|_| !T::SECRET) {
-                    problem.help(format!("write `[{}]`", shorten(text)));
-                }
+                match scalar.as_written().filter(|_| !T::SECRET) {
+                    Some(text) => problem.help(format!("write `[{}]`", shorten(text))),
+                    None => problem.help("put it in brackets, even if it is the only one"),
+                };
                 None
             }
-            _ => {
-                cx.mismatch(node, "a list");
+            Value::Map(_) => {
+                cx.error(node.span, "expected a list, found a mapping")
+                    .help("each item begins with a dash, or all stand in brackets: `[...]`");
                 None
             }
+            Value::Broken => None,
         }
     }
 
@@ -260,6 +263,21 @@ impl<T, K: Key> Map<T, K> {
             }
     }
 
+    /// Takes out the values that are not to be used; their names exist all the same.
+    pub fn doubt(&mut self, mut doubtful: impl FnMut(&Spanned<K>) -> bool) {
+        let entries = std::mem::take(&mut self.entries);
+        self.index.clear();
+        for (key, value) in entries {
+            if doubtful(&key) {
+                if let Broken::These(names) = &mut self.broken {
+                    names.insert(key.value);
+                }
+            } else {
+                self.insert(key, value);
+            }
+        }
+    }
+
     /// Adds a name, unless it is there already.
     pub fn insert(&mut self, key: Spanned<K>, value: T) {
         if !self.index.contains_key(&key.value) {
@@ -309,6 +327,30 @@ impl<'a, T, K> IntoIterator for &'a Map<T, K> {
     }
 }
 
+/// Reports that a value does not say what is called how.
+fn no_names(node: &Node, secret: bool, cx: &mut Cx) {
+    let found = match &node.value {
+        Value::Broken => return,
+        Value::Scalar(scalar) if secret && scalar.as_text().is_some() => {
+            cx.hide(node, node.span);
+            "a text".to_owned()
+        }
+        _ => node.describe(),
+    };
+    let problem = cx.error(node.span, format!("expected a mapping, found {found}"));
+    match &node.value {
+        Value::List(_) => {
+            problem.help("each entry has a name in place of a dash: `name: ...`");
+        }
+        Value::Scalar(scalar) if scalar.as_unquoted().is_some_and(|text| text.contains(':')) => {
+            problem.help("if this is a name with its value, a space follows the colon");
+        }
+        _ => {
+            problem.help("each entry has a name: `name: ...`");
+        }
+    }
+}
+
 impl<T: Decode, K: Key> Decode for Map<T, K> {
     const SECRET: bool = T::SECRET;
 
@@ -318,7 +360,7 @@ impl<T: Decode, K: Key> Decode for Map<T, K> {
             Value::Map(entries) => entries,
             _ if node.is_null() => return Some(map),
             _ => {
-                cx.mismatch(node, "a mapping");
+                no_names(node, T::SECRET, cx);
                 map.broken = Broken::Any;
                 return Some(map);
             }

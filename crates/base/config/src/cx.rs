@@ -152,6 +152,13 @@ impl Cx {
         self.problems.len() >= MOST
     }
 
+    /// Where the whole of it stands.
+    #[must_use]
+    pub fn top(&self) -> Span {
+        let root = self.sources.root.as_ref();
+        root.map_or(Span::new(0, 1, 1, 1), |root| root.span)
+    }
+
     /// The files that the config was read from.
     pub const fn sources(&self) -> &Sources {
         &self.sources
@@ -167,6 +174,24 @@ impl Cx {
     /// Keeps the text of a node out of every message.
     pub(crate) fn hide(&mut self, node: &Node, start: Span) {
         self.sources.hidden.push(Region::of(node, start));
+    }
+
+    /// As [`hide`](Self::hide), for several.
+    pub(crate) fn hide_all(&mut self, regions: Vec<Region>) {
+        self.sources.hidden.extend(regions);
+    }
+
+    pub(crate) fn split(&mut self) -> (&Sources, &mut [Problem]) {
+        (&self.sources, &mut self.problems)
+    }
+
+    /// Whether an error lies in a stretch of a file.
+    pub(crate) fn is_wrong_in(&self, region: &Region) -> bool {
+        let mut errors = self
+            .problems
+            .iter()
+            .filter(|problem| problem.level == Level::Error);
+        errors.any(|problem| region.contains(problem.span))
     }
 
     fn push(&mut self, problem: Problem) -> &mut Problem {

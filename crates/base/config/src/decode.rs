@@ -59,7 +59,11 @@ pub fn decode_text<T: Text>(node: &Node, cx: &mut Cx) -> Option<T> {
     match T::from_text(&scalar.text) {
         Ok(value) if fits => Some(value),
         Ok(_) => {
-            cx.mismatch(node, T::EXPECTED);
+            let message = format!("expected {}, found {}", T::EXPECTED, scalar.describe());
+            let problem = cx.error(node.span, message);
+            if !scalar.is_null() {
+                problem.help(format!("put it in quotes: \"{}\"", scalar.text));
+            }
             None
         }
         Err(hint) => {
@@ -123,11 +127,16 @@ impl Decode for String {
 impl Decode for bool {
     fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
         const EXPECTED: &str = "`true` or `false`";
-        match scalar(node, EXPECTED, cx)?.as_unquoted() {
+        let scalar = scalar(node, EXPECTED, cx)?;
+        match scalar.as_unquoted() {
             Some("true" | "True" | "TRUE") => Some(true),
             Some("false" | "False" | "FALSE") => Some(false),
             _ => {
-                cx.mismatch(node, EXPECTED);
+                let message = format!("expected {EXPECTED}, found {}", scalar.describe());
+                let problem = cx.error(node.span, message);
+                if let Some(meant) = scalar.as_bool() {
+                    problem.help(format!("write `{meant}`, without quotes"));
+                }
                 None
             }
         }
@@ -156,10 +165,26 @@ pub(crate) fn whole(node: &Node, least: u64, most: u64, cx: &mut Cx) -> Option<u
         _ => None,
     };
     let number = number.filter(|number| (least..=most).contains(number));
-    if number.is_none() {
-        cx.mismatch(node, &expected());
+    if number.is_none() && !matches!(node.value, Value::Broken) {
+        let message = format!("expected {}, found {}", expected(), node.describe());
+        let problem = cx.error(node.span, message);
+        if let Value::Scalar(scalar) = &node.value
+            && let Some(meant) = as_whole(scalar).filter(|meant| (least..=most).contains(meant))
+        {
+            problem.help(format!("write `{meant}`"));
+        }
     }
     number
+}
+
+/// The whole number that people mean by `"5"`, `1_000` or `64k`.
+fn as_whole(scalar: &Scalar) -> Option<u64> {
+    let text = scalar.as_written()?.to_ascii_lowercase().replace('_', "");
+    let (digits, factor) = match text.strip_suffix('k') {
+        Some(digits) => (digits, 1000),
+        None => (text.as_str(), 1),
+    };
+    parse_whole(digits)?.checked_mul(factor)
 }
 
 /// The integers of the YAML core schema.

@@ -82,6 +82,7 @@
 //! ```
 
 mod address;
+mod advice;
 mod collections;
 mod cx;
 mod decode;
@@ -101,6 +102,7 @@ mod secret;
 mod snippet;
 mod sources;
 mod span;
+mod synonyms;
 mod tree;
 mod units;
 mod watch;
@@ -108,12 +110,13 @@ mod words;
 mod yaml;
 
 pub use crate::address::{Cidr, Host, HostPort, ListenAddress};
+pub use crate::advice::{Advice, Trouble};
 pub use crate::collections::{Key, Map, Name, OneOrMany};
 pub use crate::cx::{Cx, Loaded};
 pub use crate::decode::{Decode, Text, decode_text, text_schema};
 pub use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 pub use crate::expand::{Environment, process_environment};
-pub use crate::fields::{Fields, OneOf, put};
+pub use crate::fields::{Fields, OneOf, Shape, put};
 pub use crate::file_path::FilePath;
 pub use crate::nearest::nearest;
 pub use crate::node::{Entry, Node, Scalar, Value};
@@ -123,6 +126,6 @@ pub use crate::secret::Secret;
 pub use crate::sources::Sources;
 pub use crate::span::{Span, Spanned};
 pub use crate::units::{ByteSize, Duration, Percent, Rate, Within};
-pub use crate::watch::fingerprint;
+pub use crate::watch::{fingerprint, is_settled};
 pub use crate::words::{OrAuto, OrOff, True, decode_word, words_schema};
 pub use serde_json::{Map as JsonMap, Value as Json};

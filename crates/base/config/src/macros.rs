@@ -58,18 +58,25 @@ macro_rules! object {
                 $(|| <$one_type as $crate::OneOf>::SECRET)?;
 
             fn decode(node: &$crate::Node, cx: &mut $crate::Cx) -> Option<Self> {
-                let mut fields = $crate::Fields::of(node, $crate::object!(@short $($short)?), cx)?;
+                let shape = $crate::Shape {
+                    keys: &[$(stringify!($field)),*],
+                    choice: $crate::object!(@keys $($one_type)?),
+                    short: $crate::object!(@short $($short)?),
+                    secret: <Self as $crate::Decode>::SECRET,
+                    may_be_empty: || <Self as $crate::Decode>::absent().is_some(),
+                };
+                let mut fields = $crate::Fields::of(node, shape, cx)?;
                 $(let $field: Option<$type> =
                     $crate::object!(@value fields, cx, $field $(, $default)?);)*
                 $(let $one: Option<$one_type> = fields.one_of(cx);)?
-                #[allow(unused_mut, reason = "there is a choice only in some objects")]
-                let mut known = vec![$(stringify!($field)),*];
-                $(known.extend(<$one_type as $crate::OneOf>::KEYS);)?
-                fields.finish(&known, <Self as $crate::Decode>::SECRET, cx);
+                #[allow(unused_variables, reason = "only some objects check themselves")]
+                let plain = fields.finish(cx);
                 let value = Self { $($field: $field?,)* $($one: $one?,)? };
                 $({
                     let check: fn(&Self, &$crate::Node, &mut $crate::Cx) = $check;
-                    check(&value, node, cx);
+                    if plain {
+                        check(&value, node, cx);
+                    }
                 })?
                 Some(value)
             }
@@ -110,6 +117,8 @@ macro_rules! object {
             }
         }
     };
+    (@keys) => { &[] };
+    (@keys $one_type:ty) => { <$one_type as $crate::OneOf>::KEYS };
     (@short) => { None };
     (@short $short:ident) => { Some(stringify!($short)) };
     (@value $fields:ident, $cx:ident, $field:ident) => {
@@ -259,10 +268,16 @@ macro_rules! one_of {
             const SECRET: bool = <Self as $crate::OneOf>::SECRET;
 
             fn decode(node: &$crate::Node, cx: &mut $crate::Cx) -> Option<Self> {
-                let mut fields = $crate::Fields::of(node, None, cx)?;
+                let shape = $crate::Shape {
+                    keys: &[],
+                    choice: <Self as $crate::OneOf>::KEYS,
+                    short: None,
+                    secret: <Self as $crate::OneOf>::SECRET,
+                    may_be_empty: || false,
+                };
+                let mut fields = $crate::Fields::of(node, shape, cx)?;
                 let value = fields.one_of(cx);
-                let known = <Self as $crate::OneOf>::KEYS;
-                fields.finish(known, <Self as $crate::OneOf>::SECRET, cx);
+                let _plain = fields.finish(cx);
                 value
             }
 

@@ -1,5 +1,7 @@
 //! "Did you mean": the known name that is nearest to what was written.
 
+use crate::synonyms::synonym;
+
 /// The nearest of `known` to `name` by edits (insertions, deletions, substitutions and swaps of neighbours), if it is
 /// near enough to be what was meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -16,6 +18,14 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|&(distance, _)| distance <= most)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// What was probably meant by a word that is not known: what other programs call so, or else the nearest.
+pub(crate) fn meant<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    synonym(word, known.clone()).or_else(|| nearest(word, known))
 }
 
 /// Optimal string alignment distance, case ignored.

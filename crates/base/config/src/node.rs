@@ -119,6 +119,21 @@ impl Scalar {
         matches!(self.style, Style::Plain) && meaning(&self.text) == Meaning::Number
     }
 
+    /// What people mean who write `true`, `yes` or `off`, whatever the place takes; nothing that came from the environment.
+    pub(crate) fn as_bool(&self) -> Option<bool> {
+        let is = |words: &[&str]| {
+            words
+                .iter()
+                .any(|word| self.text.eq_ignore_ascii_case(word))
+        };
+        match self.style {
+            Style::Expanded(_) => None,
+            _ if is(&["true", "yes", "on", "enabled", "enable"]) => Some(true),
+            _ if is(&["false", "no", "off", "none", "disabled", "disable"]) => Some(false),
+            _ => None,
+        }
+    }
+
     /// What to call it in a message; never a value that came from the environment.
     pub(crate) fn describe(&self) -> String {
         match &self.style {

@@ -35,6 +35,15 @@ impl Region {
             end: node.end,
         }
     }
+
+    pub(crate) fn contains(&self, span: Span) -> bool {
+        let at = (span.line, span.column);
+        self.file == span.file && self.start <= at && at < self.end
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.file == other.file && self.start < other.end && other.start < self.end
+    }
 }
 
 /// Why reading a file stopped: its position and what is wrong.

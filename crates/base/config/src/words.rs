@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cx::Cx;
 use crate::decode::Decode;
-use crate::nearest::nearest;
+use crate::nearest::meant;
 use crate::node::{Node, Value, shorten};
 use crate::planned::planned;
 use crate::schema::{Schemas, clean};
@@ -17,7 +17,11 @@ pub fn decode_word<T: Copy>(node: &Node, words: &[(&'static str, T)], cx: &mut C
     let Some(text) = word(node) else {
         let message = format!("expected one of {listed}, found {}", node.describe());
         if !matches!(node.value, Value::Broken) {
-            cx.error(node.span, message);
+            let problem = cx.error(node.span, message);
+            let off = names.clone().find(|name| ["off", "none"].contains(name));
+            if let (true, Some(off)) = (no(node), off) {
+                problem.help(format!("write `{off}`"));
+            }
         }
         return None;
     };
@@ -31,7 +35,7 @@ pub fn decode_word<T: Copy>(node: &Node, words: &[(&'static str, T)], cx: &mut C
         problem.expected(format!("one of {listed}"));
         match planned(text) {
             Some(help) => problem.help(help),
-            None => problem.nearest(nearest(text, names)),
+            None => problem.nearest(meant(text, names)),
         };
     }
     found.map(|(_, value)| *value)

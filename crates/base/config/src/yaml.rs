@@ -4,6 +4,8 @@
 //! lists, scalars, anchors and aliases, merge keys. Tags are refused, since a value's type comes from the place where it
 //! stands. Aliases are copies, so what they add up to is bounded: nine lines of nested aliases can ask for gigabytes.
 
+mod slips;
+
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Marks, StrInput, Tag};
@@ -16,15 +18,32 @@ use crate::tree::{Builder, Entries, MOST_DEPTH, Stop};
 const MOST_COPIED: usize = 200_000;
 
 /// What to do about what the scanner says, by a part of it.
-const HELP: [(&str, &str); 7] = [
+const HELP: [(&str, &str); 12] = [
+    ("comments must be separated", "a space stands before `#`"),
     ("tab", "indent with spaces"),
+    (
+        "unexpected character",
+        "what begins with this character goes in quotes",
+    ),
+    (
+        "unknown escape character",
+        "in double quotes a backslash begins an escape: write it in single quotes, such as '~^/a/\\d+$'",
+    ),
+    (
+        "quoted scalar, found unexpected end of stream",
+        "the quote that opens here is never closed",
+    ),
+    (
+        "invalid indentation in flow construct",
+        "a closing bracket is missing on a line above",
+    ),
     (
         "anchor",
         "what begins with `*` or `&` goes in quotes: \"*\"; any path is `/*`",
     ),
     (
         "mapping values are not allowed",
-        "here or on the line above, a colon or the space after it is missing, or the indent differs",
+        "here or on the line above, a colon or the space after it is missing (`name: value`), or that after a dash (`- item`), or the indent differs",
     ),
     ("did not find expected '-'", IN_ONE_COLUMN),
     ("did not find expected key", IN_ONE_COLUMN),
@@ -43,6 +62,7 @@ const IN_ONE_COLUMN: &str = "the keys of one item begin in one column";
 /// Reads a file that holds one YAML document. `None` for an empty file.
 pub(crate) fn read(text: &str, builder: &mut Builder<'_>) -> Result<Option<Node>, Stop> {
     let mut reader = Reader {
+        text,
         parser: Parser::new_from_str(text),
         builder,
         anchors: HashMap::new(),
@@ -52,6 +72,7 @@ pub(crate) fn read(text: &str, builder: &mut Builder<'_>) -> Result<Option<Node>
 }
 
 struct Reader<'t, 'b, 'a> {
+    text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
     builder: &'b mut Builder<'a>,
     anchors: HashMap<usize, Node>,
@@ -88,15 +109,28 @@ impl<'t> Reader<'t, '_, '_> {
     fn next(&mut self) -> Result<(Event<'t>, Marks), Stop> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => {
-                let mut stop = self.stop(*error.marker(), format!("not YAML: {}", error.info()));
-                if let Some((_, help)) = HELP.iter().find(|(part, _)| error.info().contains(part)) {
-                    stop.help(*help);
-                }
-                Err(stop)
-            }
+            Some(Err(error)) => Err(self.no_yaml(*error.marker(), error.info())),
             None => Ok((Event::StreamEnd, Marks::default())),
         }
+    }
+
+    /// What the scanner says, and what to do about it.
+    fn no_yaml(&self, marker: Marker, said: &str) -> Stop {
+        let (line, column) = place(marker);
+        let tab = said
+            .contains("tab")
+            .then(|| slips::indenting_tab(self.text, line))
+            .flatten();
+        let (line, column) = tab.unwrap_or((line, column));
+        let message = format!("not YAML: {said}");
+        let mut stop = self.builder.stop(line, column, message);
+        let unquoted = slips::unquoted(self.text, line, column);
+        if let Some(help) = unquoted.filter(|_| said.contains("did not find expected ','")) {
+            stop.help(help);
+        } else if let Some((_, help)) = HELP.iter().find(|(part, _)| said.contains(part)) {
+            stop.help(*help);
+        }
+        stop
     }
 
     fn stop(&self, marker: Marker, message: impl Into<String>) -> Stop {

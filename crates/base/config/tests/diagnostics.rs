@@ -276,13 +276,6 @@ fn a_hidden_value_leaves_its_place() {
     assert_eq!(
         told("admin: { token: hunter2, addres: a }\n"),
         "\
-error: the key `address` is missing
- --> weir.yaml:1:1
-  |
-1 | admin: { token: ***, addres: *** }
-  | ^^^^^
-  = at: admin.address
-
 error: unknown key `addres`
  --> weir.yaml:1:26
   |
@@ -444,4 +437,105 @@ fn a_part_is_read_whatever_else_is_wrong() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_misspelt_key_is_read_as_the_one_that_was_meant() {
+    // What it holds is looked at, and nobody is told that the key is missing.
+    assert_eq!(
+        told("routes: [{ paht: /a, service: a, timeuot: 5 }]"),
+        "\
+error: unknown key `paht`
+ --> weir.yaml:1:12
+  |
+1 | routes: [{ paht: /a, service: a, timeuot: 5 }]
+  |            ^^^^ did you mean `path`?
+  = at: routes[0].paht
+
+error: unknown key `timeuot`
+ --> weir.yaml:1:34
+  |
+1 | routes: [{ paht: /a, service: a, timeuot: 5 }]
+  |                                  ^^^^^^^ did you mean `timeout`?
+  = at: routes[0].timeuot
+
+error: expected a duration such as `250ms`, `5s`, `1m30s`, `1h` or `1d`, found the number 5
+ --> weir.yaml:1:43
+  |
+1 | routes: [{ paht: /a, service: a, timeuot: 5 }]
+  |                                           ^
+  = at: routes[0].timeuot
+  = help: a number needs its unit: `5s` or `5ms`?
+"
+    );
+    // What other programs call it, the choice between keys too.
+    let told_of = |text: &str| told(text);
+    let one = told_of("routes: [{ location: /a, upstream: a }]");
+    assert_eq!(one.matches("error:").count(), 2, "{one}");
+    assert!(one.contains("did you mean `path`?"), "{one}");
+    assert!(one.contains("did you mean `service`?"), "{one}");
+    // A key that is there is not read twice.
+    let twice = told_of("routes: [{ path: /a, paht: 5, service: a }]");
+    assert_eq!(twice.matches("error:").count(), 1, "{twice}");
+}
+
+#[test]
+fn what_a_misspelt_key_holds_is_not_repeated_beside_secrets() {
+    let told = told("admin: { adress: { tok: hunter2 } }\nworkers: 4\n");
+    assert!(!told.contains("hunter2"), "{told}");
+    let told = crate::told("admin: { adress: [hunter2], token: ab }\n");
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_value_in_place_of_a_mapping_is_told_what_it_would_hold() {
+    assert_eq!(
+        told("routes: [true]"),
+        "\
+error: expected a mapping, found `true`
+ --> weir.yaml:1:10
+  |
+1 | routes: [true]
+  |          ^^^^
+  = at: routes[0]
+  = expected: some of the keys `path`, `timeout`, `service`, `redirect`
+"
+    );
+    assert!(told("routes: [off]").contains("leave the key out"));
+    assert!(told("routes: { a: b }").contains("begins with a dash"));
+    assert!(told("routes: /a").contains("write `[/a]`"));
+    assert!(told("workers: '5'").contains("write `5`"));
+}
+
+#[test]
+fn yaml_that_is_cut_or_quoted_wrongly_is_explained() {
+    for (text, at, help) in [
+        (
+            "a: [{ path: /a/{id}, b: c }]",
+            "1:16",
+            "goes in quotes: '/a/{id}'",
+        ),
+        ("a: [{ b: ab{cd} }]", "1:12", "goes in quotes"),
+        ("a:\n  - b: c\n\td: e\n", "3:1", "indent with spaces"),
+        ("a: %b", "1:4", "goes in quotes"),
+        ("a: \"\\d\"", "1:4", "single quotes"),
+        ("a: \"b\n", "1:4", "never closed"),
+        (
+            "a: [{ b: c }\nd: {}\n",
+            "2:1",
+            "a closing bracket is missing",
+        ),
+    ] {
+        let told = told(text);
+        assert!(
+            told.contains(&format!("weir.yaml:{at}\n")),
+            "{text}\n{told}"
+        );
+        assert!(told.contains(help), "{text}\n{told}");
+    }
+    let hidden = told("a: [{ b: ab{cd} }]");
+    assert!(
+        !hidden.contains("quotes: '"),
+        "only paths are repeated: {hidden}"
+    );
 }

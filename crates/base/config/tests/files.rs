@@ -164,6 +164,7 @@ error: expected a list, found a mapping
 2 | routes: ***
   | ^^^^^^
   = at: routes
+  = help: each item begins with a dash, or all stand in brackets: `[...]`
 
 error: `users` is defined twice
  --> b.yaml:4:3

@@ -4,7 +4,7 @@ use weir_config::{Cx, Name, Spanned};
 use weir_http::{AuthItem, PolicyConfig, RouteConfig};
 use weir_limit::RateLimitConfig;
 
-use super::{Config, unknown};
+use super::{Config, slips, unknown};
 
 /// The word that takes the defaults away.
 const NONE: &str = "none";
@@ -81,13 +81,22 @@ impl Config {
         if let Some(store) = &limit.store
             && !self.engines.contains(&store.value)
         {
-            unknown("engine", store.span, store, &self.engines, cx);
+            let help = slips::store_word(store);
+            unknown("engine", store, &self.engines, help, cx);
         }
     }
 
     fn check_policy_name(&self, name: &Spanned<Name>, cx: &mut Cx) {
         if !self.policies.contains(&name.value) {
-            unknown("policy", name.span, name, &self.policies, cx);
+            let help = slips::policy_word(name);
+            unknown("policy", name, &self.policies, help, cx);
+        }
+    }
+
+    fn check_auth_name(&self, name: &Spanned<Name>, cx: &mut Cx) {
+        if !self.policies.contains(&name.value) {
+            let help = slips::auth_word(name);
+            unknown("policy", name, &self.policies, help, cx);
         }
     }
 
@@ -106,7 +115,7 @@ impl Config {
         }
         for item in route.auth.iter().flat_map(|items| items.iter()) {
             if let AuthItem::Policy(name) = item {
-                self.check_policy_name(name, cx);
+                self.check_auth_name(name, cx);
                 used.push(name.value.as_str());
             }
         }

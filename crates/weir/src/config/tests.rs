@@ -4,6 +4,8 @@ mod docs;
 mod examples;
 mod references;
 mod schema;
+mod slips;
+mod stages;
 
 use super::{Config, parse};
 

@@ -1,7 +1,7 @@
 //! Whom to trust.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::decode::Text;
 
@@ -61,7 +61,7 @@ impl Text for Cidr {
             None => (text, None),
         };
         let Ok(address) = address.parse::<IpAddr>() else {
-            return Err(String::new());
+            return Err(hint(text));
         };
         let Some(prefix) = prefix else {
             return Ok(Self::from(address));
@@ -73,7 +73,12 @@ impl Text for Cidr {
             .ok()
             .filter(|prefix| digits && *prefix <= longest);
         let Some(prefix) = prefix else {
-            return Err(format!("the number after `/` is one from 0 to {longest}"));
+            let hint = hint(text);
+            return Err(if hint.is_empty() {
+                format!("the number after `/` is one from 0 to {longest}")
+            } else {
+                hint
+            });
         };
         let cidr = Self {
             first: address,
@@ -99,6 +104,64 @@ impl Text for Cidr {
     fn pattern() -> Option<&'static str> {
         Some("^[0-9a-fA-F:.]+(/[0-9]{1,3})?$")
     }
+}
+
+/// What to write instead, as far as other ways to write ranges tell.
+fn hint(text: &str) -> String {
+    const PRIVATE: &str = "`10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`, `fc00::/7`";
+    match text {
+        "*" | "all" | "any" | "everyone" | "0.0.0.0/0.0.0.0" => {
+            return "everybody is `0.0.0.0/0` and `::/0`".to_owned();
+        }
+        "private" | "private_ranges" | "internal" => return format!("name the ranges: {PRIVATE}"),
+        "localhost" | "loopback" => return "write `127.0.0.0/8` and `::1`".to_owned(),
+        _ => {}
+    }
+    let is_v4 = |text: &str| text.trim().parse::<Ipv4Addr>();
+    if let Some((from, to)) = text.split_once('-')
+        && let (Ok(from), Ok(to)) = (is_v4(from), is_v4(to))
+    {
+        return match range(from, to) {
+            Some(range) => format!("write `{range}`"),
+            None => "write it as ranges with `/`, such as `10.0.0.0/28`".to_owned(),
+        };
+    }
+    if let Some((address, mask)) = text.split_once('/')
+        && let (Ok(address), Ok(mask)) = (is_v4(address), is_v4(mask))
+        && mask.to_bits().leading_ones() + mask.to_bits().trailing_zeros() == 32
+    {
+        let ones = mask.to_bits().leading_ones();
+        let first = address.to_bits() & mask.to_bits();
+        return format!("write `{}/{ones}`", Ipv4Addr::from_bits(first));
+    }
+    let parts: Vec<&str> = text.split('.').collect();
+    let fixed = parts.iter().take_while(|part| **part != "*").count();
+    let stars = parts[fixed..].iter().all(|part| *part == "*");
+    if parts.len() == 4 && stars && (1..4).contains(&fixed) {
+        let first = [&parts[..fixed], &["0", "0", "0"][..4 - fixed]].concat();
+        return format!("write `{}/{}`", first.join("."), fixed * 8);
+    }
+    if is_name(text) {
+        return "names are not taken here; write addresses".to_owned();
+    }
+    String::new()
+}
+
+/// The one range from one address to another, if there is one.
+fn range(from: Ipv4Addr, to: Ipv4Addr) -> Option<Cidr> {
+    let (first, last) = (from.to_bits(), to.to_bits());
+    let prefix = (first ^ last).leading_zeros();
+    let free = u32::MAX.checked_shr(prefix).unwrap_or(0);
+    (first & free == 0 && last & free == free).then_some(Cidr {
+        first: from.into(),
+        prefix: prefix as u8,
+    })
+}
+
+/// Whether this is the name of a host, rather than of a file.
+fn is_name(text: &str) -> bool {
+    let ends = [".com", ".net", ".org", ".internal", ".local", ".example"];
+    ends.iter().any(|end| text.ends_with(end))
 }
 
 impl fmt::Display for Cidr {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time;
 
-use super::split_digits;
+use super::{split_digits, unit_of};
 use crate::decode::Text;
 
 /// A length of time above zero: `250ms`, `5s`, `1m30s`, `1h`, `1d`.
@@ -50,6 +50,34 @@ impl Text for Duration {
     const EXPECTED: &'static str = "a duration such as `250ms`, `5s`, `1m30s`, `1h` or `1d`";
 
     fn from_text(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|hint| match Self::meant(text) {
+            Some(meant) => format!("write `{meant}`"),
+            None => hint,
+        })
+    }
+
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+
+    fn pattern() -> Option<&'static str> {
+        Some(concat!(
+            "^([0-9]+d([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?",
+            "|[0-9]+h([0-9]+m)?([0-9]+s)?([0-9]+ms)?",
+            "|[0-9]+m([0-9]+s)?([0-9]+ms)?|[0-9]+s([0-9]+ms)?|[0-9]+ms)$",
+        ))
+    }
+}
+
+impl Duration {
+    fn parse(text: &str) -> Result<Self, String> {
+        const ZERO: &str = "it must be more than zero; leave the key out for its default";
+        if text == "0" {
+            return Err(ZERO.to_owned());
+        }
+        if ["off", "none", "never", "no", "infinite"].contains(&text) {
+            return Err("leave the key out for its default".to_owned());
+        }
         let mut rest = text;
         let mut total: u64 = 0;
         let mut units = Self::UNITS.iter();
@@ -79,26 +107,31 @@ impl Text for Duration {
             rest = tail;
         }
         if total == 0 {
-            let zero = "it must be more than zero; leave the key out for its default";
             return Err(if text.is_empty() {
                 String::new()
             } else {
-                zero.to_owned()
+                ZERO.to_owned()
             });
         }
         Ok(Self::from_millis(total))
     }
 
-    fn to_text(&self) -> String {
-        self.to_string()
-    }
-
-    fn pattern() -> Option<&'static str> {
-        Some(concat!(
-            "^([0-9]+d([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?",
-            "|[0-9]+h([0-9]+m)?([0-9]+s)?([0-9]+ms)?",
-            "|[0-9]+m([0-9]+s)?([0-9]+ms)?|[0-9]+s([0-9]+ms)?|[0-9]+ms)$",
-        ))
+    /// The length that is written in another way here: `5 sec`, `1.5s`, `2 hours`.
+    fn meant(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase().replace(' ', "");
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, word) = text.split_at(end);
+        let unit = match word {
+            "w" | "week" | "weeks" => 7 * 86_400_000,
+            "y" | "yr" | "year" | "years" => 365 * 86_400_000,
+            word => {
+                let unit = unit_of(word)?;
+                Self::UNITS.iter().find(|(name, _)| *name == unit)?.1
+            }
+        };
+        let millis = number.parse::<f64>().ok()? * unit as f64;
+        let fits = (1.0..=Self::MOST_MILLIS as f64).contains(&millis) && millis.fract() == 0.0;
+        fits.then(|| Self::from_millis(millis as u64))
     }
 }
 
@@ -171,5 +204,23 @@ mod tests {
         let hint = Duration::from_text("5").expect_err("no unit");
         assert_eq!(hint, "a number needs its unit: `5s` or `5ms`?");
         assert!(Duration::from_text("0s").is_err());
+        for (text, told) in [
+            ("5sec", "write `5s`"),
+            ("5 s", "write `5s`"),
+            ("5 Seconds", "write `5s`"),
+            ("1.5s", "write `1s500ms`"),
+            ("90min", "write `1h30m`"),
+            ("2 hours", "write `2h`"),
+            ("1y", "write `365d`"),
+            ("2 weeks", "write `14d`"),
+            (
+                "0",
+                "it must be more than zero; leave the key out for its default",
+            ),
+            ("off", "leave the key out for its default"),
+            ("1..5s", ""),
+        ] {
+            assert_eq!(Duration::from_text(text).expect_err(text), told, "{text}");
+        }
     }
 }

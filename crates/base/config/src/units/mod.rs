@@ -19,3 +19,15 @@ fn split_digits(text: &str) -> (&str, &str) {
         .unwrap_or(text.len());
     text.split_at(end)
 }
+
+/// What other programs call units of time.
+fn unit_of(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "ms" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => "ms",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        _ => return None,
+    })
+}

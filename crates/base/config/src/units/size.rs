@@ -54,6 +54,37 @@ impl ByteSize {
     }
 }
 
+impl ByteSize {
+    /// What is probably meant by `5M`, `5 mb` or `1.5GiB`.
+    fn hint(text: &str) -> String {
+        const UNITS: &str = "units are B, KB, KiB, MB, MiB, GB, GiB, TB, TiB";
+        let text = text.to_ascii_lowercase().replace(' ', "");
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+        let letter = unit.chars().next().map(|c| c.to_ascii_uppercase());
+        let (Ok(value), Some(letter @ ('K' | 'M' | 'G' | 'T'))) = (number.parse::<f64>(), letter)
+        else {
+            return UNITS.to_owned();
+        };
+        let smaller = match letter {
+            'T' => "GiB",
+            'G' => "MiB",
+            'M' => "KiB",
+            _ => "B",
+        };
+        match &unit[1..] {
+            _ if value.fract() != 0.0 => {
+                let value = (value * 1024.0).round();
+                format!("write a whole number: `{value}{smaller}`")
+            }
+            "" => format!("write `{number}{letter}iB` or `{number}{letter}B`"),
+            "b" => format!("write `{number}{letter}B`"),
+            "ib" => format!("write `{number}{letter}iB`"),
+            _ => UNITS.to_owned(),
+        }
+    }
+}
+
 impl Text for ByteSize {
     const EXPECTED: &'static str = "a size such as `64KiB`, `10MB` or `1GiB`";
     const NUMBERS: bool = true;
@@ -67,7 +98,7 @@ impl Text for ByteSize {
             "" => 1,
             unit => match Self::UNITS.iter().find(|(name, _)| *name == unit) {
                 Some((_, factor)) => *factor,
-                None => return Err("units are B, KB, KiB, MB, MiB, GB, GiB, TB, TiB".to_owned()),
+                None => return Err(Self::hint(text)),
             },
         };
         number
@@ -135,6 +166,21 @@ mod tests {
             "1GiB1",
         ] {
             assert!(ByteSize::from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_told_as_it_is_written_here() {
+        for (text, told) in [
+            ("5M", "write `5MiB` or `5MB`"),
+            ("5mb", "write `5MB`"),
+            ("5 MB", "write `5MB`"),
+            ("5g", "write `5GiB` or `5GB`"),
+            ("8kib", "write `8KiB`"),
+            ("1.5GiB", "write a whole number: `1536MiB`"),
+            ("5 bytes", "units are B, KB, KiB, MB, MiB, GB, GiB, TB, TiB"),
+        ] {
+            assert_eq!(ByteSize::from_text(text).expect_err(text), told, "{text}");
         }
     }
 }

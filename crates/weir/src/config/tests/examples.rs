@@ -7,7 +7,7 @@ use weir_config::{Decode, OrOff, Within};
 use weir_http::Action;
 use weir_service::{Balance, Target};
 
-use super::super::{Config, load};
+use super::super::Config;
 use super::{environment, good};
 
 fn example(name: &str) -> PathBuf {
@@ -18,7 +18,7 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
 
 #[test]
 fn the_example_in_yaml_and_json_is_one() {
-    let read = |name: &str| match load(&example(name), &environment) {
+    let read = |name: &str| match super::super::read(&example(name), &environment).checked() {
         Ok(loaded) => {
             assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
             loaded.value
