@@ -3,7 +3,12 @@
 #[path = "common/running.rs"]
 mod running;
 
-use std::{fs, net::SocketAddr};
+use std::{
+    fs,
+    io::Write,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use running::WEIR;
 use weir_testkit::{Echo, Haproxy, Mmdb, RawClient, Response, Weir, curl, wait_until};
@@ -21,9 +26,9 @@ fn header(client: &str) -> String {
     format!("PROXY {family} {client} {server} 40000 80\r\n")
 }
 
-/// What a client gets that comes through a proxy: `None` if its connection is closed.
+/// What a client gets that comes through a proxy: `None` if its connection is closed, maybe while it connects.
 fn ask_as(web: SocketAddr, client: &str, request: &str) -> Option<Response> {
-    let mut connection = RawClient::connect(web);
+    let mut connection = RawClient::try_connect(web).ok()?;
     connection.send(header(client) + request);
     connection.try_response().ok()
 }
@@ -200,6 +205,85 @@ routes: [ { path: /*, respond: 200 } ]
     file("country.mmdb", &database("LI"));
     wait_until("the new database", || !passes("192.0.2.2"));
     assert!(passes("203.0.113.1"));
+}
+
+/// Whoever writes a list in place shows a part of it for as long as that takes.
+#[test]
+fn a_list_that_is_being_written_is_not_taken_by_halves() {
+    let all: String = (1..=200).map(|n| format!("192.0.2.{n}\n")).collect();
+    let weir = Weir::from_launch(
+        Weir::launch(
+            WEIR,
+            "
+firewall: { deny: 'file:deny.txt' }
+listeners: { web: { address: '@web@', proxy_protocol: { from: [127.0.0.1] } } }
+routes: [ { path: /*, respond: 200 } ]
+",
+        )
+        .file("deny.txt", all.as_str()),
+    );
+    let web = weir.addr("web");
+    let passes = |client: &str| status_as(web, client, GET) == 200;
+    assert!(!passes("192.0.2.200"));
+    // A writer that pauses after it has emptied the file, and after its first third.
+    let path = weir.dir().join("deny.txt");
+    let mut file = fs::File::create(&path).expect("emptied");
+    let pause = |span| {
+        let until = Instant::now() + Duration::from_secs(span);
+        while Instant::now() < until {
+            assert!(!passes("192.0.2.200"), "a part of the list was taken");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    pause(1);
+    // Whole lines, or it could be seen that something is missing.
+    let (part, rest) = all.split_at(all.find("192.0.2.60").expect("a line"));
+    file.write_all(part.as_bytes()).expect("written");
+    pause(4);
+    file.write_all(rest.as_bytes()).expect("written");
+    file.write_all(b"198.51.100.1\n").expect("written");
+    drop(file);
+    wait_until("the whole list", || !passes("198.51.100.1"));
+    assert!(!passes("192.0.2.1") && !passes("192.0.2.200"));
+}
+
+/// What is known of a client is kept with its connection, but no longer than it is true.
+#[test]
+fn a_connection_that_lives_long_is_judged_by_what_is_known_now() {
+    let weir = Weir::from_launch(
+        Weir::launch(
+            WEIR,
+            "
+firewall: { geo: 'file:country.mmdb' }
+listeners: { web: { address: '@web@', http: { forwarded: { trusted: [127.0.0.1] } } } }
+routes: [ { path: /*, respond: 200, firewall: { dry_run: true, deny: ['country:CH', 'country:LI'] }, rate_limit: { limits: 1000000/h, key: country } } ]
+",
+        )
+        .file("country.mmdb", database("CH")),
+    );
+    let mut proxy = weir.client("web");
+    let mut number = 0;
+    // By one connection, for this client.
+    let mut country = |client: &str| {
+        number += 1;
+        proxy.send(format!(
+            "GET /{number} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\n\r\n"
+        ));
+        assert_eq!(proxy.response().status, 200);
+        let target = format!("/{number}");
+        let line = weir.wait_log("the request", |line| line["target"] == *target);
+        let policy = line["policy"].as_str().unwrap_or_default();
+        policy.rsplit(' ').next().unwrap_or_default().to_owned()
+    };
+    for _ in 0..3 {
+        assert_eq!(country("192.0.2.1"), "country:CH");
+        assert_eq!(country("192.0.2.1"), "country:CH");
+        assert_eq!(country("2001:db8::1"), "");
+    }
+    let (new, path) = (weir.dir().join("new"), weir.dir().join("country.mmdb"));
+    fs::write(&new, database("LI")).expect("written");
+    fs::rename(new, path).expect("renamed");
+    wait_until("the new database", || country("192.0.2.1") == "country:LI");
 }
 
 #[test]

@@ -12,7 +12,10 @@ use std::{
     },
 };
 
-use crate::clock::{self, Micros};
+use crate::{
+    clock::{self, Micros},
+    incident::Refusal,
+};
 
 const SHARDS: usize = 64;
 /// Clients without a connection whose rate a shard remembers; beyond it, those that have been quiet for longest are
@@ -37,23 +40,6 @@ pub struct ConnectionRate {
     pub count: u64,
     /// In how long.
     pub per: std::time::Duration,
-}
-
-/// Why a connection was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// [`ConnectionLimits::total`] was reached.
-    Total,
-    /// [`ConnectionLimits::per_address`] was reached.
-    PerAddress,
-    /// [`ConnectionLimits::rate`] was exceeded.
-    Rate,
-    /// The protocol does not [admit](crate::Protocol::admit) the client.
-    Denied,
-    /// The peer is none of the proxies that connect to this listener.
-    NotAProxy,
-    /// The PROXY header was malformed, too long, or did not come in time.
-    ProxyHeader,
 }
 
 /// [`ConnectionRate`] as the generic cell rate algorithm has it (ITU-T I.371): the time that one connection takes up,

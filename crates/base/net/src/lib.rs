@@ -14,6 +14,7 @@ mod accept;
 mod buffer;
 mod clock;
 mod config;
+mod incident;
 mod listener;
 mod proxied;
 mod proxy_protocol;
@@ -23,16 +24,17 @@ mod wheel;
 mod worker;
 
 pub use self::{
-    accept::{ConnectionLimits, ConnectionRate, Gate, Pass, Refusal},
+    accept::{ConnectionLimits, ConnectionRate, Gate, Pass},
     buffer::{Buffer, Buffers},
     clock::{Micros, now, unix_millis},
     config::{
         LimitsConfig, ListenerProtocol, OthersConfig, ProxyProtocolConfig, ShutdownConfig,
         WorkersConfig,
     },
+    incident::{Incident, Incidents, Refusal},
     listener::{BindError, BoundListener, bind, bind_beside},
     proxied::{Preamble, ProxyProtocol},
-    proxy_protocol::{ProxyHeader, ProxyHeaderError, ProxyParser},
+    proxy_protocol::{ProxyHeader, ProxyHeaderError, ProxyParser, begins_with_proxy_header},
     splice::{Pipe, Pipes},
     stream::{ResetWatch, Stream},
     wheel::{Timer, Wheel},

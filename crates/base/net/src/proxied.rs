@@ -6,7 +6,6 @@
 
 use std::{
     future::poll_fn,
-    io,
     net::{IpAddr, SocketAddr},
     task::{Poll, ready},
     time::Duration,
@@ -16,10 +15,10 @@ use tokio::{io::ReadBuf, net::TcpStream};
 use weir_config::Cidr;
 
 use crate::{
-    accept::Refusal,
     clock::{Micros, now},
     config::{OthersConfig, ProxyProtocolConfig},
-    proxy_protocol::{ProxyHeader, ProxyParser},
+    incident::Refusal,
+    proxy_protocol::{ProxyHeader, ProxyHeaderError, ProxyParser},
     wheel::Timer,
 };
 
@@ -72,6 +71,13 @@ impl ProxyProtocol {
     }
 }
 
+/// Why no header came.
+enum Failed {
+    /// The connection ended.
+    Ended,
+    Refused(Refusal),
+}
+
 /// Takes the header off a connection and says who the client is. `closing` tells whether the listener is; `Ok(None)` is
 /// a connection that ended before its first byte, as those of port checks do.
 pub(crate) async fn read_header(
@@ -95,14 +101,15 @@ pub(crate) async fn read_header(
             return Poll::Ready(read);
         }
         ready!(timer.poll_expired(cx, now()));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Poll::Ready(Err(Failed::Refused(Refusal::LateProxyHeader)))
     })
     .await;
     match header {
         Ok(ProxyHeader::Proxied { client, .. }) => Ok(Some(client)),
         Ok(ProxyHeader::Local) => Ok(Some(peer)),
-        Err(error) if parser.is_fresh() && error.kind() != io::ErrorKind::TimedOut => Ok(None),
-        Err(_) => Err(Refusal::ProxyHeader),
+        Err(Failed::Ended) if parser.is_fresh() => Ok(None),
+        Err(Failed::Ended) => Err(Refusal::BadProxyHeader),
+        Err(Failed::Refused(refusal)) => Err(refusal),
     }
 }
 
@@ -110,22 +117,66 @@ fn poll_header(
     socket: &TcpStream,
     parser: &mut ProxyParser,
     cx: &mut std::task::Context<'_>,
-) -> Poll<io::Result<ProxyHeader>> {
+) -> Poll<Result<ProxyHeader, Failed>> {
     let mut bytes = [0; LOOK];
     loop {
-        let n = ready!(socket.poll_peek(cx, &mut ReadBuf::new(&mut bytes)))?;
-        if n == 0 {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-        }
-        let pushed = parser.push(&bytes[..n]);
-        let (taken, header) =
-            pushed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let n = ready!(socket.poll_peek(cx, &mut ReadBuf::new(&mut bytes)));
+        let n = match n {
+            Ok(n) if n > 0 => n,
+            _ => return Poll::Ready(Err(Failed::Ended)),
+        };
+        let (taken, header) = match parser.push(&bytes[..n]) {
+            Ok(pushed) => pushed,
+            Err(error) => return Poll::Ready(Err(Failed::Refused(refusal(error, &bytes[..n])))),
+        };
         // They wait there: nobody else reads from this socket.
-        if socket.try_read(&mut bytes[..taken])? != taken {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        if !matches!(socket.try_read(&mut bytes[..taken]), Ok(read) if read == taken) {
+            return Poll::Ready(Err(Failed::Ended));
         }
         if let Some(header) = header {
             return Poll::Ready(Ok(header));
+        }
+    }
+}
+
+/// What to say of a header that is none. `bytes` came last, so they are the first if nothing was right.
+fn refusal(error: ProxyHeaderError, bytes: &[u8]) -> Refusal {
+    match error {
+        ProxyHeaderError::Missing if is_http(bytes) => Refusal::PlainHttp,
+        ProxyHeaderError::Missing => Refusal::NoProxyHeader,
+        ProxyHeaderError::TooLong | ProxyHeaderError::Malformed | ProxyHeaderError::Unknown => {
+            Refusal::BadProxyHeader
+        }
+    }
+}
+
+/// Whether this looks like the beginning of an HTTP request: a method in upper case, a space, and a target.
+fn is_http(bytes: &[u8]) -> bool {
+    let method = bytes.iter().take_while(|b| b.is_ascii_uppercase()).count();
+    (3..=20).contains(&method)
+        && bytes[method..].first() == Some(&b' ')
+        && matches!(bytes.get(method + 1), Some(b'/' | b'*' | b'h'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_instead_of_a_header_is_told() {
+        for (bytes, expected) in [
+            (&b"GET / HTTP/1.1\r\n"[..], Refusal::PlainHttp),
+            (b"POST /x HTTP/1.1\r\n", Refusal::PlainHttp),
+            (b"OPTIONS * HTTP/1.1\r\n", Refusal::PlainHttp),
+            (b"GET http://x/ HTTP/1.1\r\n", Refusal::PlainHttp),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Refusal::PlainHttp),
+            (b"GET", Refusal::NoProxyHeader),
+            (b"\x16\x03\x01\x02\x00", Refusal::NoProxyHeader),
+            (b"SSH-2.0-x\r\n", Refusal::NoProxyHeader),
+            (b"PROXY TCP4 GET / HTTP/1.1\r\n", Refusal::BadProxyHeader),
+        ] {
+            let error = ProxyParser::default().push(bytes).expect_err("no header");
+            assert_eq!(refusal(error, bytes), expected, "{bytes:?}");
         }
     }
 }

@@ -15,8 +15,8 @@ use std::{
 
 use weir_config::Cx;
 use weir_net::{
-    Buffer, Connection, ConnectionLimits, Gate, Listening, Preamble, Protocol, ProxyProtocol,
-    ProxyProtocolConfig, Refusal, Settings, Worker, Workers, bind,
+    Buffer, Connection, ConnectionLimits, Gate, Incident, Listening, Preamble, Protocol,
+    ProxyProtocol, ProxyProtocolConfig, Refusal, Settings, Worker, Workers, bind,
 };
 
 const V1: &[u8] = b"PROXY TCP4 192.0.2.1 10.0.0.1 56324 443\r\n";
@@ -190,6 +190,28 @@ fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
+/// How many bytes that were sent wait in the kernel for the server to read them.
+fn unread(sent: &TcpStream) -> usize {
+    let place = |address: io::Result<SocketAddr>| match address.expect("an address") {
+        SocketAddr::V4(v4) => {
+            let bits = u32::from_ne_bytes(v4.ip().octets());
+            format!("{bits:08X}:{:04X}", v4.port())
+        }
+        v6 => panic!("{v6}"),
+    };
+    // The socket of the server: what is local to it is remote to us.
+    let wanted = [place(sent.peer_addr()), place(sent.local_addr())];
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("a list");
+    let mut sockets = sockets.lines().map(|line| line.split_whitespace());
+    let queues = sockets.find_map(|mut fields| {
+        let found = fields.nth(1) == Some(&wanted[0]) && fields.next() == Some(&wanted[1]);
+        found.then(|| fields.nth(1)).flatten()
+    });
+    let waiting = queues.and_then(|queues| queues.split_once(':'));
+    let (_, waiting) = waiting.expect("a connection");
+    usize::from_str_radix(waiting, 16).expect("a number")
+}
+
 const OPEN: ConnectionLimits = ConnectionLimits {
     total: 100,
     per_address: usize::MAX,
@@ -243,7 +265,7 @@ fn the_header_may_come_in_pieces() {
             scope.spawn(move || {
                 let mut stream = server.connect();
                 stream.write_all(&bytes[..cut]).expect("sent");
-                thread::sleep(Duration::from_millis(30));
+                until(|| unread(&stream) == 0);
                 stream.write_all(&bytes[cut..]).expect("sent");
                 let answer = read(&mut stream, 18).expect("an answer");
                 assert_eq!(answer, "192.0.2.1:56324\nhi", "cut at {cut}");
@@ -255,11 +277,17 @@ fn the_header_may_come_in_pieces() {
 #[test]
 fn without_its_header_a_proxy_is_not_served() {
     let server = Server::start("{ from: [127.0.0.1], timeout: 100ms }", OPEN);
-    server.refuses(b"GET / HTTP/1.1\r\n\r\n", Refusal::ProxyHeader);
-    server.refuses(b"PROXY TCP4 1.2.3.4\r\n", Refusal::ProxyHeader);
-    server.refuses(&[b'P'; 1], Refusal::ProxyHeader);
-    server.refuses(b"", Refusal::ProxyHeader);
-    server.refuses(&v2(0x21, 0x11, &[0; 20_000]), Refusal::ProxyHeader);
+    for (bytes, refusal) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], Refusal::PlainHttp),
+        (b"POST / HTTP/1.1\r\n\r\n", Refusal::PlainHttp),
+        (b"\x16\x03\x01\x02\x00\x01", Refusal::NoProxyHeader),
+        (b"PROXY TCP4 1.2.3.4\r\n", Refusal::BadProxyHeader),
+        (b"P", Refusal::LateProxyHeader),
+        (b"", Refusal::LateProxyHeader),
+        (&v2(0x21, 0x11, &[0; 20_000]), Refusal::BadProxyHeader),
+    ] {
+        server.refuses(bytes, refusal);
+    }
     // A check whether the port is open.
     drop(server.connect());
     until(|| server.gate.open() == 0);
@@ -307,6 +335,25 @@ fn the_real_address_is_what_is_judged_and_counted() {
     assert_eq!(server.refusals(), [Refusal::PerAddress]);
     drop(clients);
     until(|| server.gate.open() == 0);
+}
+
+#[test]
+fn who_was_turned_away_is_told_to_who_asks() {
+    let server = Server::start("from: [127.0.0.1]", OPEN);
+    for _ in 0..20 {
+        server.refuses(b"PROXY TCP4 192.0.2.66 10.0.0.1 1 2\r\n", Refusal::Denied);
+    }
+    let workers = server.workers.as_ref().expect("they run");
+    let mut told = 0;
+    until(|| {
+        for incidents in workers.incidents() {
+            assert_eq!(&*incidents.listener, "web");
+            assert_eq!(incidents.incident, Incident::Refused(Refusal::Denied));
+            assert_eq!(incidents.last, Some(IpAddr::from([192, 0, 2, 66])));
+            told += incidents.count;
+        }
+        told == 20
+    });
 }
 
 #[test]

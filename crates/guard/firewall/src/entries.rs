@@ -6,7 +6,7 @@ use weir_config::{Cidr, Cx};
 
 use crate::{
     config::{Entry, Several},
-    geo::{Country, Geo},
+    geo::{Country, Geo, Memo},
     live::Live,
     prefix_set::PrefixSet,
     registry::Firewalls,
@@ -96,7 +96,7 @@ impl Entries {
 
     /// The entry that an address in canonical form belongs to. What costs least is asked first.
     #[inline]
-    pub(crate) fn find(&self, client: IpAddr) -> Option<Cause<'_>> {
+    pub(crate) fn find(&self, client: IpAddr, memo: &Memo) -> Option<Cause<'_>> {
         if self.addresses.contains(client) {
             let mut prefixes = self.prefixes.iter();
             let prefix = prefixes.find(|prefix| prefix.contains(client));
@@ -111,13 +111,13 @@ impl Entries {
             }
         }
         if !self.countries.is_empty()
-            && let Some(country) = self.geo.country(client)
+            && let Some(country) = self.geo.country(client, memo)
             && self.countries.binary_search(&country).is_ok()
         {
             return Some(Cause::Country(country));
         }
         if !self.asns.is_empty()
-            && let Some(asn) = self.geo.asn(client)
+            && let Some(asn) = self.geo.asn(client, memo)
             && self.asns.binary_search(&asn).is_ok()
         {
             return Some(Cause::Asn(asn));

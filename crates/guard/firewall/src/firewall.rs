@@ -7,7 +7,7 @@ use weir_config::Cx;
 use crate::{
     config::{Entry, Several},
     entries::Entries,
-    geo::Geo,
+    geo::{Geo, Memo},
     registry::Firewalls,
     verdict::{Cause, Verdict},
 };
@@ -42,13 +42,13 @@ impl Firewall {
     /// Whether this client may come in. `client` is the real address: behind a PROXY header or a trusted proxy, not the
     /// proxy's. Allocates nothing and takes no lock.
     #[inline]
-    pub fn check(&self, client: IpAddr) -> Verdict<'_> {
+    pub fn check(&self, client: IpAddr, memo: &Memo) -> Verdict<'_> {
         let client = client.to_canonical();
-        if let Some(cause) = self.deny.find(client) {
+        if let Some(cause) = self.deny.find(client, memo) {
             return Verdict::deny(cause, self.dry_run);
         }
         match &self.allow {
-            Some(allow) if allow.find(client).is_none() => {
+            Some(allow) if allow.find(client, memo).is_none() => {
                 Verdict::deny(Cause::NotAllowed, self.dry_run)
             }
             _ => Verdict::PASS,

@@ -1,6 +1,14 @@
 //! Where an address belongs: the country and the network that databases tell.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    cell::Cell,
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crate::{database::Database, live::Live};
 
@@ -40,13 +48,13 @@ impl fmt::Debug for Country {
     }
 }
 
-/// What is known about an address.
+/// What a database knows about an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The country it is used in.
-    pub country: Option<Country>,
+    pub(crate) country: Option<Country>,
     /// The number of the network (autonomous system) that announces it.
-    pub asn: Option<u32>,
+    pub(crate) asn: Option<u32>,
 }
 
 /// The databases of a config, which follow their files. A copy is another handle.
@@ -55,45 +63,117 @@ pub struct Geo {
     databases: Arc<[Arc<Live<Database>>]>,
     /// A database of the config could not be read, which was reported.
     incomplete: bool,
+    /// Differs for every config.
+    id: u64,
+    changes: Arc<Changes>,
+}
+
+/// Counts what may make a place another one: a database that was read again, or a config with other databases.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(AtomicU64);
+
+impl Changes {
+    /// To be called after the change. Says how many there were with it.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Release) + 1
+    }
+
+    /// Whoever sees a change here sees what was changed, too.
+    #[inline]
+    fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What was found out about one address: a connection keeps it, so that its requests look up nothing as long as they
+/// come from the same address and no database changes. A record is found and decoded in some hundred nanoseconds, and a
+/// route may ask several times.
+#[derive(Debug, Default)]
+pub struct Memo(Cell<Known>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    about: Option<IpAddr>,
+    /// [`Geo::id`].
+    geo: u64,
+    /// [`Changes::so_far`], read before anything was looked up.
+    changes: u64,
+    country: Option<Option<Country>>,
+    asn: Option<Option<u32>>,
+}
+
+impl Memo {
+    /// What is known and still holds.
+    #[inline]
+    fn recall(&self, address: IpAddr, geo: &Geo) -> Known {
+        let known = self.0.get();
+        let changes = geo.changes.so_far();
+        if known.about == Some(address) && known.geo == geo.id && known.changes == changes {
+            return known;
+        }
+        Known {
+            about: Some(address),
+            geo: geo.id,
+            changes,
+            country: None,
+            asn: None,
+        }
+    }
 }
 
 impl Geo {
-    pub(crate) fn new(databases: Vec<Arc<Live<Database>>>, incomplete: bool) -> Self {
+    pub(crate) fn new(
+        databases: Vec<Arc<Live<Database>>>,
+        incomplete: bool,
+        changes: &Arc<Changes>,
+    ) -> Self {
         Self {
             databases: databases.into(),
             incomplete,
+            id: changes.count(),
+            changes: Arc::clone(changes),
         }
     }
 
     /// The country of an address, by the first database that knows it.
+    #[inline]
     #[must_use]
-    pub fn country(&self, address: IpAddr) -> Option<Country> {
-        let address = address.to_canonical();
-        self.databases.iter().find_map(|database| {
-            let database = database.load();
-            let asked = database.tells_countries();
-            asked.then(|| database.place(address).country).flatten()
+    pub fn country(&self, address: IpAddr, memo: &Memo) -> Option<Country> {
+        let mut known = memo.recall(address, self);
+        known.country.unwrap_or_else(|| {
+            let country = self.find(address, Database::tells_countries, |place| place.country);
+            known.country = Some(country);
+            memo.0.set(known);
+            country
         })
     }
 
     /// The network of an address, by the first database that knows it.
+    #[inline]
     #[must_use]
-    pub fn asn(&self, address: IpAddr) -> Option<u32> {
-        let address = address.to_canonical();
-        self.databases.iter().find_map(|database| {
-            let database = database.load();
-            let asked = database.tells_asns();
-            asked.then(|| database.place(address).asn).flatten()
+    pub fn asn(&self, address: IpAddr, memo: &Memo) -> Option<u32> {
+        let mut known = memo.recall(address, self);
+        known.asn.unwrap_or_else(|| {
+            let asn = self.find(address, Database::tells_asns, |place| place.asn);
+            known.asn = Some(asn);
+            memo.0.set(known);
+            asn
         })
     }
 
-    /// Both.
-    #[must_use]
-    pub fn place(&self, address: IpAddr) -> Place {
-        Place {
-            country: self.country(address),
-            asn: self.asn(address),
-        }
+    fn find<T>(
+        &self,
+        address: IpAddr,
+        tells: fn(&Database) -> bool,
+        what: fn(Place) -> Option<T>,
+    ) -> Option<T> {
+        let address = address.to_canonical();
+        self.databases.iter().find_map(|database| {
+            let database = database.load();
+            tells(&database)
+                .then(|| what(database.place(address)))
+                .flatten()
+        })
     }
 
     /// Whether a database is there that tells countries. One that could not be read is taken for one that would have.
@@ -108,3 +188,6 @@ impl Geo {
         self.incomplete || (self.databases.iter()).any(|database| database.load().tells_asns())
     }
 }
+
+#[cfg(test)]
+mod tests;

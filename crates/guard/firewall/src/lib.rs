@@ -7,7 +7,8 @@
 //! What lists and databases hold changes more often than a config does, and may be a million prefixes. So their files
 //! are *live*: [`Firewalls`], one for the process, owns each of them once, however many plans name it; a thread of its
 //! own looks every second whether a file changed, reads it beside the old one and swaps. What cannot be read changes
-//! nothing and is reported. A new plan takes over what the old one has loaded.
+//! nothing and is reported. A new plan takes over what the old one has loaded. What a database said about the client of
+//! a connection is kept beside it ([`Memo`]), until a database changes.
 //!
 //! How entries count, at every place that has them:
 //!
@@ -30,6 +31,7 @@ mod policy;
 mod prefix_set;
 mod registry;
 mod rules;
+mod settling;
 mod verdict;
 
 pub use self::{
@@ -38,7 +40,7 @@ pub use self::{
         RuleConfig, Several,
     },
     firewall::Firewall,
-    geo::{Country, Geo, Place},
+    geo::{Country, Geo, Memo},
     list::{ListError, parse_list},
     live::{FileEvent, FileStatus},
     policy::FirewallPolicy,

@@ -75,6 +75,8 @@ fn prefixes<'a>(
     bytes: &'a [u8],
     mut wrong: impl FnMut(usize, String) + 'a,
 ) -> impl Iterator<Item = Cidr> + 'a {
+    // Some editors mark a file as UTF-8.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
     let mut start = 0;
     ends.enumerate().filter_map(move |(index, end)| {
@@ -125,6 +127,8 @@ mod tests {
             );
         }
         assert!(parse_list(b"").expect("an empty list is one").is_empty());
+        let marked = parse_list(b"\xef\xbb\xbf10.0.0.1\n").expect("it is marked as UTF-8");
+        assert!(marked.contains("10.0.0.1".parse().expect("an address")));
     }
 
     #[test]
@@ -137,7 +141,7 @@ mod tests {
             told.contains("line 2: `10.0.0.1/8`: the range begins at another address"),
             "{told}"
         );
-        assert!(told.contains("line 3: `example.com` is neither"), "{told}");
+        assert!(told.contains("line 3: `example.com`"), "{told}");
         assert!(told.ends_with("and 1 more"), "{told}");
     }
 }

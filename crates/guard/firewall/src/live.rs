@@ -1,18 +1,19 @@
 //! A file whose content is used while it may change.
 //!
-//! A change is taken once the file has looked the same for two looks in a row, so that a writer that is still at it is
-//! let finish; and what was read counts only if the file was the same before and after. Readers hold no lock: they get
-//! the newest content by one atomic load.
+//! When a change is taken is said by [`Settling`]; and what was read counts only if the file was the same before and
+//! after. Readers hold no lock: they get the newest content by one atomic load.
 
 use std::{
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::{ArcSwap, Guard};
 use weir_config::fingerprint;
+
+use crate::settling::{Look, Moment, Settling};
 
 /// How much a file may hold.
 const MOST_BYTES: u64 = 1 << 30;
@@ -69,21 +70,20 @@ pub(crate) struct Live<T> {
 struct State {
     /// What the file looked like when it was last read.
     taken: u64,
-    /// What it looked like at the last look.
-    seen: u64,
+    settling: Settling,
     error: Option<String>,
 }
 
 impl<T: Content> Live<T> {
     /// Reads the file for the first time.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let (content, seen, _) = read(path)?;
+        let (content, taken, length) = read(path)?;
         Ok(Self {
             path: path.to_owned(),
             content: ArcSwap::from_pointee(content),
             state: Mutex::new(State {
-                taken: seen,
-                seen,
+                taken,
+                settling: Settling::new(taken, length, Moment::now()),
                 error: None,
             }),
         })
@@ -96,13 +96,13 @@ impl<T: Content> Live<T> {
     }
 
     /// Looks at the file, and reads it if it has changed and is at rest.
-    pub(crate) fn look(&self, report: &dyn Fn(FileEvent<'_>)) {
+    pub(crate) fn look(&self, time: Moment, report: &dyn Fn(FileEvent<'_>)) {
         let path = self.path.as_path();
-        let now = fingerprint([path]);
+        let now = Look::at(path);
         {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let at_rest = std::mem::replace(&mut state.seen, now) == now;
-            if !at_rest || state.taken == now {
+            let mut state = self.state();
+            let at_rest = state.settling.is_over(now, time);
+            if !at_rest || state.taken == now.fingerprint {
                 return;
             }
         }
@@ -113,20 +113,21 @@ impl<T: Content> Live<T> {
                     "it is empty; if that is meant, leave a line with a comment in it".to_owned(),
                 );
             }
-            Ok((content, taken))
+            Ok((content, taken, length))
         });
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         match read {
-            Ok((content, taken)) => {
+            Ok((content, taken, length)) => {
                 let entries = content.entries();
                 self.content.store(Arc::new(content));
                 state.taken = taken;
+                state.settling = Settling::new(taken, length, time);
                 state.error = None;
                 report(FileEvent::Loaded { path, entries });
             }
             Err(error) => {
                 // Once for each state that the file is in.
-                state.taken = now;
+                state.taken = now.fingerprint;
                 report(FileEvent::Kept {
                     path,
                     error: &error,
@@ -137,17 +138,21 @@ impl<T: Content> Live<T> {
     }
 
     pub(crate) fn status(&self) -> FileStatus {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         FileStatus {
             path: self.path.clone(),
             entries: self.load().entries(),
             error: state.error.clone(),
         }
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The content, what the file looked like meanwhile, and how long it is.
-fn read<T: Content>(path: &Path) -> Result<(T, u64, usize), String> {
+fn read<T: Content>(path: &Path) -> Result<(T, u64, u64), String> {
     let say = |error: std::io::Error| format!("cannot read it: {error}");
     for _ in 0..TRIES {
         let before = fingerprint([path]);
@@ -163,7 +168,7 @@ fn read<T: Content>(path: &Path) -> Result<(T, u64, usize), String> {
         let file = File::open(path).map_err(say)?;
         file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(say)?;
         if fingerprint([path]) == before {
-            let length = bytes.len();
+            let length = bytes.len() as u64;
             return Ok((T::read(bytes)?, before, length));
         }
     }

@@ -21,11 +21,12 @@ use crate::{
     config::{FirewallConfig, FirewallPolicyConfig},
     database::Database,
     firewall::Firewall,
-    geo::Geo,
+    geo::{Changes, Geo},
     live::{Content, FileEvent, FileStatus, Live},
     policy::FirewallPolicy,
     prefix_set::PrefixSet,
     rules::RequestRules,
+    settling::Moment,
 };
 
 /// How often files are looked at.
@@ -38,6 +39,7 @@ pub struct Firewalls(Arc<Inner>);
 struct Inner {
     lists: Files<PrefixSet>,
     databases: Files<Database>,
+    changes: Arc<Changes>,
     report: Box<dyn Fn(FileEvent<'_>) + Send + Sync>,
     watches: bool,
     watching: AtomicBool,
@@ -71,6 +73,7 @@ impl Firewalls {
         Self(Arc::new(Inner {
             lists: Mutex::default(),
             databases: Mutex::default(),
+            changes: Arc::default(),
             report,
             watches,
             watching: AtomicBool::new(false),
@@ -87,7 +90,7 @@ impl Firewalls {
             incomplete |= opened.is_none();
             databases.extend(opened);
         }
-        Geo::new(databases, incomplete)
+        Geo::new(databases, incomplete, &self.0.changes)
     }
 
     /// The firewall in front of all listeners. Reads files.
@@ -180,11 +183,17 @@ impl Firewalls {
 impl Inner {
     /// Looks at every file once.
     fn look(&self) {
+        let time = Moment::now();
         for file in used(&self.lists) {
-            file.look(&self.report);
+            file.look(time, &self.report);
         }
         for file in used(&self.databases) {
-            file.look(&self.report);
+            file.look(time, &|event| {
+                if matches!(event, FileEvent::Loaded { .. }) {
+                    self.changes.count();
+                }
+                (self.report)(event);
+            });
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Rules on requests: a list that people can read, asked from its first to its last.
 //!
-//! A rule that denies looks at the path and the query in two spellings, as they are forwarded and decoded, so that it
-//! cannot be evaded by encoding what it looks for (`/wp-admin%2Fx`). A rule that allows looks only at what is forwarded,
-//! so that nothing passes because of how it might be read.
+//! A rule that denies looks at the path and the query in every spelling that a server may read, as they are forwarded, decoded,
+//! and the path without `;parameters` of its segments, so that it cannot be evaded by writing differently what it looks for
+//! (`/wp-admin%2Fx`, `/wp-admin;a/x`). A rule that allows looks only at what is forwarded, so that nothing passes because of how
+//! it might be read.
 
 use std::net::IpAddr;
 
@@ -11,7 +12,7 @@ use weir_config::{Cx, Map, OneOrMany, Spanned};
 use crate::{
     config::{MatchConfig, QueryConfig, RuleAction, RuleConfig},
     entries::Entries,
-    geo::Geo,
+    geo::{Geo, Memo},
     pattern::{PathPattern, Pattern, decoded},
     registry::Firewalls,
     verdict::{Cause, Verdict},
@@ -39,6 +40,7 @@ pub trait Request {
 #[derive(Debug, Default)]
 pub struct Scratch {
     path: Vec<u8>,
+    bare: Vec<u8>,
     query: Vec<u8>,
     value: Vec<u8>,
 }
@@ -77,7 +79,10 @@ struct Condition {
 /// A request with what was decoded of it.
 struct Asked<'r, R> {
     request: &'r R,
+    memo: &'r Memo,
     path: Option<&'r [u8]>,
+    /// The decoded path without parameters of its segments.
+    bare: Option<&'r [u8]>,
     query: Option<&'r [u8]>,
 }
 
@@ -119,19 +124,38 @@ impl RequestRules {
     }
 
     /// What the first rule that matches says. A rule that is only tried out decides nothing, and the next one is asked.
-    pub fn check<R: Request>(&self, request: &R, scratch: &mut Scratch) -> Verdict<'_> {
+    pub fn check<R: Request>(
+        &self,
+        request: &R,
+        memo: &Memo,
+        scratch: &mut Scratch,
+    ) -> Verdict<'_> {
         if self.rules.is_empty() {
             return Verdict::PASS;
         }
-        let Scratch { path, query, value } = scratch;
+        let Scratch {
+            path,
+            bare,
+            query,
+            value,
+        } = scratch;
         let coded = |bytes: &[u8]| memchr::memchr(b'%', bytes).is_some();
+        let path = (self.decodes_path && coded(request.path())).then(|| {
+            path.clear();
+            path.extend(decoded(request.path(), false));
+            &**path
+        });
+        let whole = path.unwrap_or_else(|| request.path());
+        let bare = (self.decodes_path && memchr::memchr(b';', whole).is_some()).then(|| {
+            bare.clear();
+            push_bare(whole, bare);
+            &**bare
+        });
         let asked = Asked {
             request,
-            path: (self.decodes_path && coded(request.path())).then(|| {
-                path.clear();
-                path.extend(decoded(request.path(), false));
-                &**path
-            }),
+            memo,
+            path,
+            bare,
             query: (self.decodes_query && memchr::memchr2(b'%', b'+', request.query()).is_some())
                 .then(|| {
                     query.clear();
@@ -163,6 +187,22 @@ impl RequestRules {
             verdict.would_deny = verdict.would_deny.or(denied);
         }
         verdict
+    }
+}
+
+/// HEAD is a GET without the content (RFC 9110, 9.3.2), for rules as for routes.
+fn is_method(wanted: &[u8], method: &[u8]) -> bool {
+    wanted == method || wanted == b"GET" && method == b"HEAD"
+}
+
+/// Appends a path without what follows `;` in each of its segments.
+fn push_bare(path: &[u8], out: &mut Vec<u8>) {
+    for (index, segment) in path.split(|byte| *byte == b'/').enumerate() {
+        if index > 0 {
+            out.push(b'/');
+        }
+        let end = memchr::memchr(b';', segment).unwrap_or(segment.len());
+        out.extend_from_slice(&segment[..end]);
     }
 }
 
@@ -213,14 +253,15 @@ impl Rule {
     fn matches<R: Request>(&self, asked: &Asked<'_, R>, scratch: &mut Vec<u8>) -> bool {
         let request = asked.request;
         (self.methods.is_empty()
-            || self
-                .methods
-                .iter()
-                .any(|method| **method == *request.method()))
+            || (self.methods.iter()).any(|method| is_method(method, request.method())))
             && (self.paths.is_empty() || {
                 let decoded = asked.path.filter(|_| self.denies);
+                let bare = asked.bare.filter(|_| self.denies);
                 let mut paths = self.paths.iter();
-                paths.any(|path| path.matches(request.path(), decoded))
+                paths.any(|path| {
+                    path.matches(request.path(), decoded)
+                        || bare.is_some_and(|bare| path.matches_decoded(bare))
+                })
             })
             && self.query.as_ref().is_none_or(|pattern| {
                 let decoded = asked.query.filter(|_| self.denies);
@@ -230,10 +271,10 @@ impl Rule {
             && (self.fields.iter())
                 .all(|field| request.any_field(&field.name, |value| field.pattern.matches(value)))
             && (self.parameters.iter()).all(|parameter| parameter.holds(request.query(), scratch))
-            && self
-                .from
-                .as_ref()
-                .is_none_or(|from| from.find(request.client().to_canonical()).is_some())
+            && self.from.as_ref().is_none_or(|from| {
+                from.find(request.client().to_canonical(), asked.memo)
+                    .is_some()
+            })
     }
 }
 

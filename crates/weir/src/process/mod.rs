@@ -14,6 +14,7 @@ mod compile;
 mod control;
 mod guard;
 mod logs;
+mod refusals;
 mod reload;
 mod signals;
 mod sockets;
@@ -25,6 +26,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 use weir_config::Diagnostics;
 
 pub use self::compile::{Compiled, compile};
+pub(crate) use self::reload::UNCHANGED;
 use self::state::State;
 
 /// Where the config comes from.

@@ -27,6 +27,7 @@ use super::{
     control::Handle,
     guard::Guards,
     logs::{self, Logs},
+    refusals::{self, Refusals},
     reload,
     sockets::{self, Bound},
     source_failures::SourceFailures,
@@ -85,7 +86,12 @@ struct Admin {
 impl State {
     /// Loads, compiles, binds and starts everything; serves nobody before all of it worked.
     pub(super) async fn start(source: ConfigSource) -> Result<(Self, Diagnostics), Diagnostics> {
-        let loaded = load(&source)?;
+        let loaded = {
+            let source = source.clone();
+            tokio::task::spawn_blocking(move || load(&source)).await
+        };
+        let loaded =
+            loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let (config, sources) = (loaded.value, loaded.sources);
         let seen = reload::look(sources.paths().to_vec()).await;
         let worker_count = match config.workers {
@@ -289,6 +295,24 @@ impl State {
         self.with_logs(Logs::reopen);
     }
 
+    /// Tells the event log whose connections were turned away.
+    fn tell_refusals(&self, refusals: &mut Refusals) {
+        let incidents = self
+            .workers()
+            .map_or_else(Vec::new, |workers| workers.incidents());
+        let due = refusals.take_in(incidents, Instant::now());
+        if due.is_empty() {
+            return;
+        }
+        let (config, plan) = {
+            let current = self.current();
+            (Arc::clone(&current.config), Arc::clone(&current.plan))
+        };
+        for incidents in &due {
+            refusals::tell(&self.events, &config, &plan, incidents);
+        }
+    }
+
     /// Serves the admin API on the socket that is bound for it.
     pub(super) fn serve_admin(self: &Arc<Self>) {
         let mut admin = lock(&self.admin);
@@ -439,10 +463,12 @@ fn descriptors() -> usize {
 /// Lets go of plans that nobody uses any more, and of events that were held back.
 pub(super) async fn keep_house(state: Arc<State>) {
     let mut failing = HashSet::new();
+    let mut refusals = Refusals::default();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         state.events.tick(Instant::now());
         state.guards.tell_engines(&state.events, &mut failing);
+        state.tell_refusals(&mut refusals);
         let unused: Vec<Arc<Plan>> = {
             let retired = &mut state.current().retired;
             let (unused, used) = std::mem::take(retired)

@@ -50,6 +50,15 @@ pub enum ProxyHeaderError {
     Unknown,
 }
 
+/// Whether these bytes are the beginning of a PROXY header of either version: what somebody sends who takes a listener
+/// for one that expects it.
+#[must_use]
+pub fn begins_with_proxy_header(bytes: &[u8]) -> bool {
+    [&b"PROXY TCP"[..], b"PROXY UNKNOWN", V2]
+        .iter()
+        .any(|signature| bytes.starts_with(signature))
+}
+
 /// Reads one header.
 #[derive(Clone, Debug)]
 pub struct ProxyParser {

@@ -61,7 +61,7 @@ fn rules(text: &str) -> RequestRules {
 }
 
 fn denied(rules: &RequestRules, request: &Asking) -> Option<String> {
-    let verdict = rules.check(request, &mut Scratch::default());
+    let verdict = rules.check(request, &Memo::default(), &mut Scratch::default());
     verdict.denied.map(|cause| cause.to_string())
 }
 
@@ -161,7 +161,15 @@ rules:
 #[test]
 fn an_encoding_neither_hides_nor_opens_anything() {
     let deny = rules(r#"rules: [{ deny: "/wp-admin/*" }, { deny: { query: "~union select" } }]"#);
-    for path in ["/wp-admin", "/wp-admin/x", "/wp-admin%2Fx", "/wp-admin%2fx"] {
+    for path in [
+        "/wp-admin",
+        "/wp-admin/x",
+        "/wp-admin%2Fx",
+        "/wp-admin%2fx",
+        "/wp-admin;x/y",
+        "/wp-admin;",
+        "/wp%2Dadmin;a=b%2Fx",
+    ] {
         assert!(denied(&deny, &Asking { path, ..GET }).is_some(), "{path}");
     }
     for query in ["q=union select", "q=union+select", "q=%75nion%20select"] {
@@ -204,11 +212,11 @@ fn an_encoding_neither_hides_nor_opens_anything() {
 
 #[test]
 fn what_is_tried_out_is_told_and_decides_nothing() {
-    let scratch = &mut Scratch::default();
+    let (memo, scratch) = (&Memo::default(), &mut Scratch::default());
     let one = rules(
         "rules: [{ deny: /a, dry_run: true, name: tried }, { allow: /a, dry_run: true }, { deny: /a, name: meant }]",
     );
-    let verdict = one.check(&Asking { path: "/a", ..GET }, scratch);
+    let verdict = one.check(&Asking { path: "/a", ..GET }, memo, scratch);
     assert_eq!(verdict.would_deny, Some(Cause::Rule("tried")));
     assert_eq!(verdict.denied, Some(Cause::Rule("meant")));
     assert!(!verdict.passes());
@@ -221,6 +229,7 @@ fn what_is_tried_out_is_told_and_decides_nothing() {
                 path: "/a/b",
                 ..GET
             },
+            memo,
             scratch
         ),
         Verdict::PASS
@@ -230,6 +239,7 @@ fn what_is_tried_out_is_told_and_decides_nothing() {
             path: "/a/c",
             ..GET
         },
+        memo,
         scratch,
     );
     assert!(verdict.passes());
@@ -259,4 +269,29 @@ fn rules_that_could_not_work_are_refused() {
     }
     let config = FirewallPolicyConfig::absent().expect("nothing must be said");
     assert!(config.rules.is_empty() && rules("{}").is_empty());
+}
+
+#[test]
+fn head_is_a_get() {
+    let rules = rules(
+        "rules: [{ deny: { path: /secret, methods: GET } }, { deny: { path: /head, methods: HEAD } }]",
+    );
+    for (method, path, expected) in [
+        ("GET", "/secret", true),
+        ("HEAD", "/secret", true),
+        ("POST", "/secret", false),
+        ("HEAD", "/head", true),
+        ("GET", "/head", false),
+    ] {
+        let asking = Asking {
+            method,
+            path,
+            ..GET
+        };
+        assert_eq!(
+            denied(&rules, &asking).is_some(),
+            expected,
+            "{method} {path}"
+        );
+    }
 }
