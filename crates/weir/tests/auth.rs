@@ -2,22 +2,12 @@
 
 #[path = "common/apps.rs"]
 mod apps;
-
-use std::process::Command;
+#[path = "common/keys.rs"]
+mod keys;
 
 use apps::{WEIR, line, request};
-use weir_testkit::{App, RawClient, Reply, Response, TempDir, Weir, wait_until};
-
-/// An application that answers with the head that it got.
-fn mirror() -> App {
-    App::start("app", |request| {
-        let mut text = format!("{}\n", request.target);
-        for (name, value) in &request.headers.0 {
-            text.push_str(&format!("{}: {value}\n", name.to_ascii_lowercase()));
-        }
-        Reply::ok().body(text)
-    })
-}
+use keys::{base64, jwt, key, mirror};
+use weir_testkit::{App, RawClient, Response, TempDir, Weir, wait_until};
 
 fn weir(app: &App, more: &str) -> Weir {
     let config = format!(
@@ -33,32 +23,6 @@ services: {{ app: ['{}'] }}
 
 fn with(weir: &Weir, target: &str, fields: &str) -> Response {
     RawClient::exchange(weir.addr("web"), request("GET", target, fields))
-}
-
-/// `weir key ...` with something on its standard input.
-fn key(arguments: &[&str], input: &str) -> String {
-    use std::io::Write;
-    let mut child = Command::new(WEIR)
-        .arg("key")
-        .args(arguments)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("weir key");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(input.as_bytes())
-        .expect("written");
-    let output = child.wait_with_output().expect("an end");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
@@ -279,37 +243,4 @@ routes:
         r#"{{{base},"sub":"bob","role":"admin","tenant":"acme"}}"#
     ));
     assert_eq!([bearer(&other).status, bearer(&good).status], [200, 429]);
-}
-
-fn jwt(header: &str, claims: &str, secret: &[u8]) -> String {
-    use hmac::{Hmac, KeyInit, Mac};
-    let url = |bytes: &[u8]| {
-        base64(bytes)
-            .replace('+', "-")
-            .replace('/', "_")
-            .replace('=', "")
-    };
-    let signed = format!("{}.{}", url(header.as_bytes()), url(claims.as_bytes()));
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret).expect("any length");
-    mac.update(signed.as_bytes());
-    format!("{signed}.{}", url(&mac.finalize().into_bytes()))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = chunk
-            .iter()
-            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            if at <= chunk.len() {
-                text.push(char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize]));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
 }

@@ -1,60 +1,10 @@
 //! Logins through Weir at a real OpenID provider, with a real browser.
 
-mod common;
+#[path = "common/people.rs"]
+mod people;
 
-use common::start;
-use weir_testkit::{App, Chromium, IdentityProvider, RawClient, Reply, Visitor, Weir, wait_until};
-
-/// Where browsers find Weir: under another name than the provider, since ports do not separate cookies.
-fn base(weir: &Weir) -> String {
-    format!("http://localhost:{}", weir.addr("web").port())
-}
-
-/// A Weir whose routes want a login at this provider, which knows it. `open` wants none.
-fn weir(provider: &IdentityProvider, app: &App, more: &str) -> Weir {
-    let weir = start(&format!(
-        "
-workers: 2
-listeners: {{ web: '@web@' }}
-policies:
-  people:
-    oidc:
-      issuer: {}
-      client_id: shop
-      client_secret: a secret
-      session_secrets: 0123456789abcdef0123456789abcdef
-      headers: {{ x-email: email }}
-      after_logout: /open/bye
-      {more}
-routes:
-  - {{ path: /*, service: app, auth: people }}
-  - {{ path: /admin/*, service: app, auth: people, require: {{ claims: {{ groups: admins }} }} }}
-  - {{ path: /open/*, service: app }}
-services:
-  app: ['{}']
-",
-        provider.issuer(),
-        app.addr()
-    ));
-    let base = base(&weir);
-    provider.web_client(
-        "shop",
-        "a secret",
-        &format!("{base}/oauth2/callback"),
-        &format!("{base}/open/bye"),
-    );
-    weir
-}
-
-/// A shop whose pages say who looks at them.
-fn shop() -> App {
-    App::start("shop", |request| {
-        let who = request.header("x-email").unwrap_or("nobody");
-        let cookie = request.header("cookie").unwrap_or("none");
-        let page = format!("<p>{} for {who}, cookies {cookie}</p>", request.target);
-        Reply::ok().field("Content-Type", "text/html").body(page)
-    })
-}
+use people::{base, shop, weir};
+use weir_testkit::{Chromium, IdentityProvider, RawClient, Visitor, wait_until};
 
 fn sign_in(browser: &Chromium, name: &str) {
     browser.write("input[name=login]", name);

@@ -23,6 +23,11 @@ pub trait Asked {
     /// What follows the `?`.
     fn query(&self) -> Option<&[u8]>;
 
+    /// What of it may be kept and told on: all but the keys that may stand in it.
+    fn query_without_keys(&self) -> Option<Cow<'_, [u8]>> {
+        self.query().map(Cow::Borrowed)
+    }
+
     /// The client's address.
     fn client(&self) -> IpAddr;
 }
@@ -71,20 +76,28 @@ pub(crate) fn authorization<'r, R: Asked>(request: &'r R, scheme: &str) -> Found
     if twice {
         return Found::TWICE;
     }
-    // RFC 9110, 11.1: the scheme is case-insensitive, one or more spaces follow it. Endpoints are laxer about what follows,
-    // and must not find a credential where there is none for us: whatever cannot go on the scheme ends it.
+    match behind_scheme(value, scheme.as_bytes()) {
+        None => Found::Absent,
+        Some([b' ' | b'\t', credential @ ..]) => {
+            Found::Credential(Cow::Borrowed(credential.trim_ascii_start()))
+        }
+        Some(_) => Found::Malformed("there is no credential behind the scheme"),
+    }
+}
+
+/// Whether the value of an `Authorization` field has this scheme, for us or for an endpoint that reads it laxly.
+pub fn has_scheme(value: &[u8], scheme: &[u8]) -> bool {
+    behind_scheme(value, scheme).is_some()
+}
+
+/// What follows this scheme, if it is that of a value. RFC 9110, 11.1: the scheme is case-insensitive, one or more spaces
+/// follow it. Endpoints are laxer about what follows, and must not find a credential where there is none for us: whatever
+/// cannot go on the scheme ends it.
+fn behind_scheme<'v>(value: &'v [u8], scheme: &[u8]) -> Option<&'v [u8]> {
     let value = value.trim_ascii();
     let end = value.iter().position(|byte| !is_tchar(*byte));
     let (word, rest) = value.split_at(end.unwrap_or(value.len()));
-    if !word.eq_ignore_ascii_case(scheme.as_bytes()) {
-        return Found::Absent;
-    }
-    match rest {
-        [b' ' | b'\t', credential @ ..] => {
-            Found::Credential(Cow::Borrowed(credential.trim_ascii_start()))
-        }
-        _ => Found::Malformed("there is no credential behind the scheme"),
-    }
+    word.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 /// What tokens consist of (RFC 9110, section 5.6.2).

@@ -4,20 +4,25 @@
 //! it what only it needed, whether it was in use or only tried, and nobody has to tidy up. Only what must not be forgotten
 //! with a method, that sessions have ended, is kept until it does not matter any more.
 
+mod event;
+mod watch;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::Hash;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use self::event::Event;
+pub(crate) use self::event::Events;
 
 use tokio::runtime::Handle;
 use weir_client::{Client, Roots, Url};
 use weir_config::{Cx, FilePath, Span, Spanned};
 
 use crate::api_key::{ApiKeys, KeyFile, KeyTable, Keys, KeysConfig};
-use crate::ask::{Asker, Share};
+use crate::ask::Asker;
 use crate::authenticator::{Authenticator, HiddenPlaces, Require};
 use crate::basic::Basic;
 use crate::config::{MethodConfig, RequireConfig};
@@ -25,11 +30,6 @@ use crate::introspection::Introspection;
 use crate::jwt::{JwksConfig, Jwt, JwtConfig, Key, KeySet, KeySource};
 use crate::method::{Kind, Method};
 use crate::oidc::{Logins, Memories, Oidc};
-
-/// How often files of keys are looked at.
-const WATCH: Duration = Duration::from_secs(1);
-/// How long a file must have been still before it is read.
-const SETTLE: Duration = Duration::from_millis(250);
 
 /// All authentication of a process. Clones are the same.
 #[derive(Clone, Debug)]
@@ -74,64 +74,6 @@ pub struct NamedMethod {
     pub span: Span,
 }
 
-/// What happens beside the traffic, for the event log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Keys of an issuer were fetched, and they are others than before.
-    KeysFetched {
-        /// From where.
-        url: String,
-        /// How many can be used.
-        keys: usize,
-    },
-    /// They could not be fetched.
-    KeysFailed {
-        /// From where.
-        url: String,
-        /// Why.
-        error: String,
-        /// Whether there are older ones, which go on to count.
-        stale: bool,
-    },
-    /// An OpenID provider does not answer as it should.
-    ProviderFailed {
-        /// Where it was asked.
-        url: String,
-        /// Why.
-        error: String,
-    },
-    /// A file of keys has changed and was read again.
-    FileRead {
-        /// The file.
-        path: PathBuf,
-        /// How many keys it has.
-        keys: usize,
-    },
-    /// A file of keys has changed, but something is wrong with it. The keys that it had before go on to count.
-    FileFailed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: String,
-    },
-}
-
-/// Whom events are told.
-#[derive(Clone)]
-pub(crate) struct Events(Arc<dyn Fn(Event) + Send + Sync>);
-
-impl Events {
-    pub(crate) fn tell(&self, event: Event) {
-        (self.0)(event);
-    }
-}
-
-impl fmt::Debug for Events {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Events")
-    }
-}
-
 impl Auth {
     /// Authentication that asks, fetches and watches on this runtime, and tells what happens there.
     pub fn new(
@@ -139,14 +81,14 @@ impl Auth {
         client: Client,
         events: impl Fn(Event) + Send + Sync + 'static,
     ) -> Self {
-        let auth = Self::build(Some(control.clone()), client, Events(Arc::new(events)));
-        control.spawn(watch_files(Arc::downgrade(&auth.0)));
+        let auth = Self::build(Some(control.clone()), client, Events::new(events));
+        control.spawn(watch::watch_files(Arc::downgrade(&auth.0)));
         auth
     }
 
     /// Authentication that only looks at a config: files are read, nothing is fetched, and nobody is asked.
     pub fn offline() -> Self {
-        Self::build(None, Client::default(), Events(Arc::new(|_| {})))
+        Self::build(None, Client::default(), Events::nobody())
     }
 
     fn build(control: Option<Handle>, client: Client, events: Events) -> Self {
@@ -214,11 +156,8 @@ impl Auth {
         }
         drop(live);
         let kind = self.kind(named, cx)?;
-        let method = Arc::new(Method {
-            id: self.0.next_id.fetch_add(1, Ordering::Relaxed),
-            share: Share::default(),
-            kind,
-        });
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let method = Arc::new(Method::new(id, kind));
         let mut live = self.live();
         live.methods.retain(|live| live.method.strong_count() > 0);
         live.methods.push(LiveMethod {
@@ -231,12 +170,13 @@ impl Auth {
 
     fn kind(&self, named: &NamedMethod, cx: &mut Cx) -> Option<Kind> {
         let policy = Arc::clone(&named.policy);
+        let events = self.0.events.clone();
         match &named.config {
             MethodConfig::ApiKey(config) => {
                 let keys = self.keys(&config.keys, cx)?;
-                Some(Kind::ApiKey(ApiKeys::new(config, keys, policy)))
+                Some(Kind::ApiKey(ApiKeys::new(config, keys, policy, events)))
             }
-            MethodConfig::Basic(config) => match Basic::new(config, policy) {
+            MethodConfig::Basic(config) => match Basic::new(config, policy, events) {
                 Ok(basic) => Some(Kind::Basic(basic)),
                 Err((span, fault)) => {
                     cx.error(span, fault.detail);
@@ -245,7 +185,7 @@ impl Auth {
             },
             MethodConfig::Introspection(config) => {
                 let client = self.client(config.ca.as_ref(), cx)?;
-                match Introspection::new(config, policy, client, self.0.events.clone()) {
+                match Introspection::new(config, policy, client, events) {
                     Ok(introspection) => Some(Kind::Introspection(introspection)),
                     Err(_) => {
                         cx.error(named.span, "the system gives no random numbers");
@@ -255,7 +195,7 @@ impl Auth {
             }
             MethodConfig::Oidc(config) => {
                 let client = self.client(config.ca.as_ref(), cx)?;
-                let (events, control) = (self.0.events.clone(), self.0.asker.control().cloned());
+                let control = self.0.asker.control().cloned();
                 let memory = |cookie: &str| {
                     let name = [config.issuer.as_str(), &config.client_id, cookie];
                     self.live().memories.find(name.map(Box::from), unix_now())
@@ -271,7 +211,7 @@ impl Auth {
             }
             MethodConfig::Jwt(config) => {
                 let source = self.key_source(config, cx)?;
-                Some(Kind::Jwt(Jwt::new(config, source, policy)))
+                Some(Kind::Jwt(Jwt::new(config, source, policy, events)))
             }
         }
     }
@@ -296,8 +236,10 @@ impl Auth {
                     Ok(file) => Some(Keys::File(file)),
                     Err(problems) => {
                         let name = path.path().display();
-                        cx.error(keys.span, format!("the keys of `{name}` cannot be used"))
-                            .help(problems.to_string());
+                        let first = problems.iter().next();
+                        let why = first.map_or("", |first| &first.message);
+                        let message = format!("the keys of `{name}` cannot be used: {why}");
+                        cx.error(keys.span, message).help(problems.to_string());
                         None
                     }
                 }
@@ -330,8 +272,8 @@ impl Auth {
                     Ok(source) => Some(source),
                     Err(problem) => {
                         let name = path.path().display();
-                        cx.error(jwks.span, format!("the keys of `{name}` cannot be used"))
-                            .help(problem);
+                        let message = format!("the keys of `{name}` cannot be used: {problem}");
+                        cx.error(jwks.span, message);
                         None
                     }
                 }
@@ -395,77 +337,6 @@ fn shared<K: Clone + Eq + Hash, T, E>(
     live.retain(|_, old| old.strong_count() > 0);
     live.insert(name.clone(), Arc::downgrade(&new));
     Ok(new)
-}
-
-/// Reads files of keys again when they change, for as long as there is anything to authenticate.
-async fn watch_files(auth: Weak<Inner>) {
-    let mut seen = 0;
-    loop {
-        tokio::time::sleep(WATCH).await;
-        let Some(inner) = auth.upgrade() else { return };
-        let look = tokio::task::spawn_blocking({
-            let inner = Arc::clone(&inner);
-            move || fingerprint(&inner)
-        });
-        let Ok(now) = look.await else { return };
-        if now == seen {
-            continue;
-        }
-        // Somebody may be in the middle of writing.
-        tokio::time::sleep(SETTLE).await;
-        let read = tokio::task::spawn_blocking(move || {
-            let again = fingerprint(&inner);
-            if again == now {
-                inner.refresh();
-            }
-            again
-        });
-        let Ok(again) = read.await else { return };
-        // One that is still being written is looked at again.
-        seen = if again == now { now } else { seen };
-    }
-}
-
-fn fingerprint(inner: &Inner) -> u64 {
-    let live = inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-    let paths: Vec<PathBuf> = live
-        .key_files
-        .keys()
-        .chain(live.jwks_files.keys())
-        .cloned()
-        .collect();
-    drop(live);
-    weir_config::fingerprint(paths.iter().map(PathBuf::as_path))
-}
-
-impl Inner {
-    fn refresh(&self) {
-        let (key_files, jwks_files) = {
-            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-            let key_files: Vec<_> = live.key_files.values().filter_map(Weak::upgrade).collect();
-            let jwks_files: Vec<_> = live.jwks_files.values().filter_map(Weak::upgrade).collect();
-            (key_files, jwks_files)
-        };
-        for file in key_files {
-            if let Some(read) = file.refresh() {
-                let read = read.map_err(|problems| problems.to_string());
-                self.tell_read(file.path(), read);
-            }
-        }
-        for source in jwks_files {
-            if let Some((path, read)) = source.refresh_file() {
-                self.tell_read(path, read);
-            }
-        }
-    }
-
-    fn tell_read(&self, path: &Path, read: Result<usize, String>) {
-        let path = path.to_owned();
-        self.events.tell(match read {
-            Ok(keys) => Event::FileRead { path, keys },
-            Err(error) => Event::FileFailed { path, error },
-        });
-    }
 }
 
 #[cfg(test)]

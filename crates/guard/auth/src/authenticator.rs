@@ -9,7 +9,7 @@ use crate::challenge::Error;
 use crate::check::{Answered, Check, Hidden, Pass, Place, Question};
 use crate::claims::ClaimPath;
 use crate::identity::Identity;
-use crate::method::{Accepted, Fault, Method, Tried};
+use crate::method::{Accepted, Fault, Method, Objection, Tried};
 use crate::refusal::{Refusal, Why};
 
 /// Who may pass on one route. Made by [`Auth::authenticator`](crate::Auth::authenticator).
@@ -24,7 +24,7 @@ pub struct Authenticator {
 }
 
 /// What those who are known must have.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Require {
     pub(crate) scopes: Vec<Box<str>>,
     /// The scopes in one text, as clients are told.
@@ -95,7 +95,7 @@ impl Authenticator {
             if let Some(tried) = method.serve(request, now) {
                 return self
                     .settle(at, tried, request, None, cache, None)
-                    .unwrap_or_else(|fault| self.refuse(fault));
+                    .unwrap_or_else(|objection| self.refuse(objection));
             }
         }
         self.check_from(0, None, request, cache, now)
@@ -121,7 +121,7 @@ impl Authenticator {
         };
         match self.settle(at, tried, request, credential, cache, worst) {
             Ok(check) => check,
-            Err(fault) => self.check_from(at + 1, Some(fault), request, cache, now),
+            Err(objection) => self.check_from(at + 1, Some(objection), request, cache, now),
         }
     }
 
@@ -145,6 +145,14 @@ impl Authenticator {
         crate::identity::STANDARD_FIELDS.into_iter().chain(own)
     }
 
+    /// Whether whoever passes one of the two passes the other.
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.methods.len() == other.methods.len()
+            && (self.methods.iter().zip(&other.methods)).all(|(a, b)| Arc::ptr_eq(a, b))
+            && self.anonymous == other.anonymous
+            && self.require == other.require
+    }
+
     /// The methods in their order, for people: `(policy, method)`.
     pub fn methods(&self) -> impl Iterator<Item = (&str, &'static str)> {
         let each = |method: &'_ Arc<Method>| method.method().as_str();
@@ -161,7 +169,7 @@ impl Authenticator {
     fn check_from<R: Asked>(
         &self,
         first: usize,
-        mut worst: Option<Fault>,
+        mut worst: Option<Objection>,
         request: &R,
         cache: &mut Cache,
         now: u64,
@@ -172,7 +180,8 @@ impl Authenticator {
                 Found::Credential(credential) => credential,
                 Found::Malformed(detail) => {
                     let why = Why::Malformed;
-                    return self.refuse(Fault { why, detail });
+                    worst = Some(Objection::of(at, Fault { why, detail }).or_worse(worst));
+                    continue;
                 }
             };
             let tried = match cache.find(method.id, method.epoch(), &credential, now) {
@@ -186,11 +195,11 @@ impl Authenticator {
             };
             match self.settle(at, tried, request, Some(&credential), cache, worst) {
                 Ok(check) => return check,
-                Err(fault) => worst = Some(fault),
+                Err(objection) => worst = Some(objection),
             }
         }
-        if let Some(fault) = worst {
-            return self.refuse(fault);
+        if let Some(objection) = worst {
+            return self.refuse(objection);
         }
         if self.allows_anonymous() {
             return Check::Pass(Pass::default());
@@ -199,13 +208,18 @@ impl Authenticator {
             let tried = method.invite(request, now)?;
             Some(self.settle(at, tried, request, None, cache, None))
         });
-        let missing = Fault {
-            why: Why::Missing,
-            detail: "this needs a credential",
+        let missing = Objection {
+            fault: Fault {
+                why: Why::Missing,
+                detail: "this needs a credential",
+            },
+            method: (self.methods.len() == 1).then_some(0),
+            identity: None,
+            faults: Vec::new(),
         };
         invited
             .unwrap_or(Err(missing))
-            .unwrap_or_else(|fault| self.refuse(fault))
+            .unwrap_or_else(|objection| self.refuse(objection))
     }
 
     /// What follows from what a method said, or the worst that was said so far.
@@ -216,15 +230,21 @@ impl Authenticator {
         request: &R,
         credential: Option<&[u8]>,
         cache: &mut Cache,
-        worst: Option<Fault>,
-    ) -> Result<Check, Fault> {
+        worst: Option<Objection>,
+    ) -> Result<Check, Objection> {
         let Some(method) = self.methods.get(at) else {
             // The question was another route's.
-            return Err(Fault {
-                why: Why::Unavailable,
-                detail: "the check of the credential was given up",
+            return Err(Objection {
+                fault: Fault {
+                    why: Why::Unavailable,
+                    detail: "the check of the credential was given up",
+                },
+                method: None,
+                identity: None,
+                faults: Vec::new(),
             });
         };
+        let mut known = None;
         let fault = match tried {
             Tried::Accepted(accepted) => {
                 if let Some(credential) = credential
@@ -245,11 +265,17 @@ impl Authenticator {
                             }),
                         }));
                     }
-                    Some(fault) => fault,
+                    Some(fault) => {
+                        known = Some(accepted.identity);
+                        fault
+                    }
                 }
             }
             Tried::Refused(fault) => fault,
-            Tried::Answer(refusal) => return Ok(Check::Refuse(refusal)),
+            Tried::Answer(mut refusal) => {
+                refusal.policy = Some(Arc::clone(&method.name));
+                return Ok(Check::Refuse(refusal));
+            }
             Tried::Ask(asking) => {
                 let deadline = asking.deadline;
                 match self.asker.ask(asking, &method.share) {
@@ -265,28 +291,17 @@ impl Authenticator {
                 }
             }
         };
-        Err(fault.or_worse(worst))
+        let objection = Objection {
+            identity: known,
+            ..Objection::of(at, fault)
+        };
+        Err(objection.or_worse(worst))
     }
 
-    fn refuse(&self, fault: Fault) -> Check {
-        let Fault { why, detail } = fault;
+    fn refuse(&self, objection: Objection) -> Check {
+        let Fault { why, detail } = objection.fault;
         let mut fields = Vec::new();
-        // RFC 6750, 3.1.
-        let (status, code) = match why {
-            Why::Malformed => (400, Some("invalid_request")),
-            Why::Scope | Why::Claim => (403, Some("insufficient_scope")),
-            Why::Unavailable | Why::Overloaded => (503, None),
-            Why::Missing => (401, None),
-            Why::Login | Why::Unknown | Why::Invalid | Why::Expired | Why::Audience => {
-                (401, Some("invalid_token"))
-            }
-        };
-        let scope = Some(self.require.scope_text.as_str());
-        let error = code.map(|code| Error {
-            code,
-            description: detail,
-            scope: scope.filter(|scope| why == Why::Scope && !scope.is_empty()),
-        });
+        let (status, _) = told_as(why);
         if status == 503 {
             fields.extend_from_slice(b"retry-after: 1\r\n");
         } else {
@@ -294,11 +309,28 @@ impl Authenticator {
                 let Some(challenge) = method.challenge() else {
                     continue;
                 };
-                // Three issuers are three methods, but one challenge; with a 403, only those that say why.
-                let before = &self.methods[..at];
-                let told = before.iter().any(|m| m.challenge() == Some(challenge));
-                if !told && (status == 401 || challenge.bearer) {
-                    challenge.write(error, &mut fields);
+                // Three issuers are three methods, but one challenge.
+                let is_it = |m: &Arc<Method>| m.challenge() == Some(challenge);
+                if self.methods[..at].iter().any(is_it) {
+                    continue;
+                }
+                // RFC 6750, 3: a request that lacks this kind of credential is told nothing of others.
+                let own = objection.faults.iter();
+                let own = own.filter(|(at, _)| self.methods.get(*at).is_some_and(is_it));
+                let own = own.map(|(_, fault)| fault).max_by_key(|fault| fault.rank());
+                let error = own.filter(|_| challenge.bearer).and_then(|fault| {
+                    let (status, code) = told_as(fault.why);
+                    let scope = Some(self.require.scope_text.as_str());
+                    let error = Error {
+                        code: code?,
+                        description: fault.detail,
+                        scope: scope.filter(|scope| fault.why == Why::Scope && !scope.is_empty()),
+                    };
+                    Some((status, error))
+                });
+                // With another status than 401, only those that say why.
+                if status == 401 || error.is_some_and(|(own, _)| own == status) {
+                    challenge.write(error.map(|(_, error)| error), &mut fields);
                 }
             }
         }
@@ -307,7 +339,26 @@ impl Authenticator {
             why,
             fields,
             detail,
+            policy: objection
+                .method
+                .and_then(|at| self.methods.get(at))
+                .map(|method| Arc::clone(&method.name)),
+            identity: objection.identity,
         }))
+    }
+}
+
+/// The status of a refusal, and what it is called by RFC 6750, section 3.1.
+const fn told_as(why: Why) -> (u16, Option<&'static str>) {
+    match why {
+        Why::Malformed => (400, Some("invalid_request")),
+        Why::Scope | Why::Claim => (403, Some("insufficient_scope")),
+        Why::Unavailable | Why::Overloaded => (503, None),
+        Why::Attempts => (429, None),
+        Why::Missing => (401, None),
+        Why::Login | Why::Unknown | Why::Invalid | Why::Expired | Why::Audience => {
+            (401, Some("invalid_token"))
+        }
     }
 }
 

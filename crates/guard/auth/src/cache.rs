@@ -165,15 +165,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::auth::Events;
     use crate::claims::Claims;
     use crate::identity::{MethodKind, Person, Shape};
 
     fn somebody(subject: &str) -> Arc<Identity> {
-        let shape = Shape {
-            method: MethodKind::Jwt,
-            policy: "".into(),
-            headers: Vec::new(),
-        };
+        let shape = Shape::new(MethodKind::Jwt, "".into(), Vec::new(), Events::nobody());
         let person = Person {
             subject,
             ..Person::default()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::identity::Identity;
-use crate::method::Tried;
+use crate::method::{Objection, Tried};
 use crate::refusal::Refusal;
 
 /// What to do with a request.
@@ -80,7 +80,7 @@ pub struct Question {
     /// Which of the methods asked.
     pub(crate) method: usize,
     /// What the methods before it had to say.
-    pub(crate) worst: Option<crate::method::Fault>,
+    pub(crate) worst: Option<Objection>,
 }
 
 /// The answer to a [`Question`], for [`resume`](crate::Authenticator::resume).
@@ -88,7 +88,7 @@ pub struct Question {
 pub struct Answered {
     pub(crate) tried: Tried,
     pub(crate) method: usize,
-    pub(crate) worst: Option<crate::method::Fault>,
+    pub(crate) worst: Option<Objection>,
 }
 
 impl Question {

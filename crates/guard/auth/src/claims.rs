@@ -70,9 +70,17 @@ impl Claims {
     }
 }
 
-fn text(value: &Value) -> Option<Cow<'_, str>> {
+/// A string, a boolean, or a number that is known exactly, as text. Of an integer of more than 64 bits only the first digits
+/// are left, and two people whose numbers begin alike must not become one.
+pub(crate) fn text(value: &Value) -> Option<Cow<'_, str>> {
+    /// From here on, not every integer is a floating-point number.
+    const INEXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) if number.is_f64() => number
+            .as_f64()
+            .filter(|value| value.abs() < INEXACT)
+            .map(|_| Cow::Owned(number.to_string())),
         Value::Number(number) => Some(Cow::Owned(number.to_string())),
         Value::Bool(true) => Some(Cow::Borrowed("true")),
         Value::Bool(false) => Some(Cow::Borrowed("false")),

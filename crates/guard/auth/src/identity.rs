@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::auth::Events;
 use crate::claims::{ClaimPath, Claims};
 use crate::config::IdentityField;
 use crate::method::Fault;
 use crate::refusal::Why;
+use crate::told::{self, Untold, told};
 
 /// Somebody whose credential was good.
 #[derive(Debug)]
@@ -30,12 +32,21 @@ pub struct Identity {
     pub fields: Box<[u8]>,
     /// When the credential ends, in seconds since 1970.
     pub expires: Option<u64>,
+    /// See [`unique`](Self::unique).
+    unique: Box<str>,
 }
 
 impl Identity {
     /// Whether they have a scope.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|has| **has == *scope)
+    }
+
+    /// What tells them from everybody else whom any method knows, the same at each Weir and after each restart: for counting.
+    /// The API key `acme`, the user `acme` of a password, and the `acme` of an issuer are three. But somebody whom an issuer
+    /// knows is the same person with a signed token, with an opaque one, and with a session.
+    pub fn unique(&self) -> &str {
+        &self.unique
     }
 }
 
@@ -65,13 +76,20 @@ impl MethodKind {
             Self::Oidc => "oidc",
         }
     }
+
+    /// Whose names its subjects are, and whether there may be several issuers of them.
+    const fn namespace(self) -> (&'static str, bool) {
+        match self {
+            Self::ApiKey => ("api_key", false),
+            Self::Basic => ("basic", false),
+            Self::Jwt | Self::Introspection | Self::Oidc => ("token", true),
+        }
+    }
 }
 
 /// The fields that every identity is told in.
 pub(crate) const STANDARD_FIELDS: [&str; 3] = ["x-auth-subject", "x-auth-method", "x-auth-scopes"];
 
-/// Longer values are not passed on.
-const LONGEST_VALUE: usize = 1024;
 /// Longer names nobody has.
 const LONGEST_SUBJECT: usize = 256;
 /// Further scopes are not looked at.
@@ -83,7 +101,8 @@ pub(crate) struct Shape {
     pub(crate) method: MethodKind,
     pub(crate) policy: Arc<str>,
     /// Further fields, and the claims they hold.
-    pub(crate) headers: Vec<(IdentityField, ClaimPath)>,
+    headers: Vec<(IdentityField, ClaimPath)>,
+    untold: Untold,
 }
 
 /// What makes one identity different from another.
@@ -97,6 +116,28 @@ pub(crate) struct Person<'a> {
 }
 
 impl Shape {
+    pub(crate) const fn new(
+        method: MethodKind,
+        policy: Arc<str>,
+        headers: Vec<(IdentityField, ClaimPath)>,
+        events: Events,
+    ) -> Self {
+        Self {
+            method,
+            policy,
+            headers,
+            untold: Untold::new(events),
+        }
+    }
+
+    /// What logs call the method: the policy that names it, or the word for its kind.
+    pub(crate) fn name(&self) -> &str {
+        match &*self.policy {
+            "" => self.method.as_str(),
+            policy => policy,
+        }
+    }
+
     /// The names of all fields that it writes.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         let further = self.headers.iter().map(|(name, _)| name.as_str());
@@ -109,7 +150,9 @@ impl Shape {
         person: Person<'_>,
         claims: Claims,
     ) -> Result<Arc<Identity>, Fault> {
-        if !is_tellable(person.subject) || person.subject.len() > LONGEST_SUBJECT {
+        let subject = person.subject;
+        let good = !subject.is_empty() && subject.len() <= LONGEST_SUBJECT;
+        if !good || told::check(subject).is_err() {
             return Err(Fault {
                 why: Why::Invalid,
                 detail: "the subject is missing, too long, or holds control characters",
@@ -124,21 +167,43 @@ impl Shape {
             .collect();
         let mut fields = Vec::with_capacity(128);
         let [subject_field, method_field, scopes_field] = STANDARD_FIELDS;
-        put(&mut fields, subject_field, person.subject);
+        put(&mut fields, subject_field, subject);
         put(&mut fields, method_field, self.method.as_str());
+        let untold =
+            |field: &str, claim: &str, why| self.untold.tell(self.name(), field, claim, why);
+        if scopes.len()
+            < person
+                .scopes
+                .iter()
+                .filter(|scope| !scope.is_empty())
+                .count()
+        {
+            let why = "some are left out: they are no scopes, or there are more than 256";
+            untold(scopes_field, "scopes", why);
+        }
         let joined = scopes.join(" ");
-        if !joined.is_empty() && joined.len() <= 4 * LONGEST_VALUE {
-            put(&mut fields, scopes_field, &joined);
+        match told::check(&joined) {
+            Ok(()) if joined.is_empty() => {}
+            Ok(()) => put(&mut fields, scopes_field, &joined),
+            Err(why) => untold(scopes_field, "scopes", why),
         }
         for (name, path) in &self.headers {
-            if let Some(value) = claims.at(path).and_then(told) {
-                put(&mut fields, name.as_str(), &value);
+            match claims.at(path).map_or(Ok(None), told) {
+                Ok(None) => {}
+                Ok(Some(value)) => put(&mut fields, name.as_str(), &value),
+                Err(why) => untold(name.as_str(), path.as_str(), why),
             }
         }
+        // A subject has no line breaks, so the last one ends the issuer, whatever that holds.
+        let (namespace, issued) = self.method.namespace();
+        let issuer = claims.as_map().get("iss").filter(|_| issued);
+        let issuer = issuer.and_then(Value::as_str).unwrap_or_default();
+        let parts = [namespace, issuer, subject];
         Ok(Arc::new(Identity {
+            unique: parts.join("\n").into(),
             method: self.method,
             policy: Arc::clone(&self.policy),
-            subject: person.subject.into(),
+            subject: subject.into(),
             key_id: person.key_id.map(Box::from),
             plan: person.plan.map(Box::from),
             scopes,
@@ -154,38 +219,6 @@ fn put(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-/// A claim as the value of a field. What cannot be told exactly is not told at all: `"a\r\nb"` must not become `ab`, nor
-/// `["a,b"]` the same as `["a", "b"]`.
-fn told(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(truth) => truth.to_string(),
-        Value::Array(values) => {
-            let texts: Vec<String> = values
-                .iter()
-                .map(|value| match value {
-                    Value::Array(_) => None,
-                    value => told(value).filter(|text| !text.contains(',')),
-                })
-                .collect::<Option<_>>()?;
-            texts.join(",")
-        }
-        Value::Null | Value::Object(_) => return None,
-    };
-    is_tellable(&text).then_some(text)
-}
-
-/// Whether a value reaches the endpoint as it is (RFC 9110, section 5.5): recipients cut blanks at both ends.
-fn is_tellable(value: &str) -> bool {
-    let blank = |b: Option<&u8>| matches!(b, None | Some(b' ' | b'\t'));
-    let bytes = value.as_bytes();
-    !blank(bytes.first())
-        && !blank(bytes.last())
-        && bytes.len() <= LONGEST_VALUE
-        && bytes.iter().all(|b| !b.is_ascii_control())
 }
 
 /// RFC 6749, section 3.3: `scope-token`.

@@ -3,7 +3,7 @@
 //! A route names methods, any one of which suffices; [`Auth::authenticator`] makes an [`Authenticator`] of them, and
 //! [`Authenticator::check`] decides about a request. Three rules hold for all methods:
 //!
-//! * **Of the credentials that are there, one must be good.** A request without any is anonymous, and passes where
+//! * **Of the credentials that are there, one must be good**, and any one suffices. A request without any is anonymous, and passes where
 //!   `anonymous` is one of the methods. A request with a bad one is refused even there: somebody meant to be known, and an endpoint that sees
 //!   them as a stranger would show them the wrong thing instead of telling them that their token has expired.
 //! * **Nothing of the request decides how it is checked.** The config says which algorithms, keys and issuers count; what
@@ -28,11 +28,13 @@ mod auth;
 mod authenticator;
 mod basic;
 mod cache;
+mod cache_control;
 mod challenge;
 mod check;
 mod claims;
 mod config;
 mod encoding;
+mod explain;
 mod file;
 mod flight;
 mod identity;
@@ -44,10 +46,11 @@ mod refusal;
 mod session;
 #[cfg(test)]
 mod testing;
+mod told;
 
 pub use crate::{
     api_key::{ApiKeyConfig, KeyEntry, KeyError, KeyHash, KeysConfig, NewKey, Timestamp},
-    asked::Asked,
+    asked::{Asked, has_scheme},
     auth::{Auth, Event, NamedMethod},
     authenticator::Authenticator,
     basic::{BasicConfig, PasswordError, UserConfig, hash_password},
@@ -55,9 +58,10 @@ pub use crate::{
     check::{Answered, Check, Hidden, Pass, Place, Question},
     claims::{ClaimPath, Claims},
     config::{AuthItem, ClaimValue, HeaderName, IdentityField, MethodConfig, RequireConfig, Scope},
+    explain::{Opinion, Outcome, Said},
     identity::{Identity, MethodKind},
     introspection::{ClientAuth, IntrospectionConfig},
     jwt::{Algorithm, JwksConfig, JwtConfig},
-    oidc::{LocalPath, Logins, OidcConfig},
+    oidc::{AfterLogout, LocalPath, Logins, OidcConfig},
     refusal::{Refusal, Why},
 };

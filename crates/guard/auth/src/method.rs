@@ -12,7 +12,7 @@ use crate::asked::{Asked, Found};
 use crate::basic::Basic;
 use crate::challenge::Challenge;
 use crate::check::Hidden;
-use crate::identity::{Identity, MethodKind};
+use crate::identity::{Identity, MethodKind, Shape};
 use crate::introspection::Introspection;
 use crate::jwt::Jwt;
 use crate::oidc::Oidc;
@@ -23,6 +23,8 @@ use crate::refusal::{Refusal, Why};
 pub(crate) struct Method {
     /// Tells its entries in caches from those of others.
     pub(crate) id: u64,
+    /// What logs call it: the policy that names it, or the word for its kind.
+    pub(crate) name: Arc<str>,
     /// How much it may ask.
     pub(crate) share: Share,
     pub(crate) kind: Kind,
@@ -102,11 +104,49 @@ impl Tried {
     }
 }
 
-impl Fault {
-    /// Which of two faults of one request is told: what could not be found out before what was found out, and what is
+/// What one of a route's methods has against a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Objection {
+    pub(crate) fault: Fault,
+    /// Which of the methods, if it is one of them.
+    pub(crate) method: Option<usize>,
+    /// Who is asking, if the method knows them and they lack something else.
+    pub(crate) identity: Option<Arc<Identity>>,
+    /// What each of the methods has to say that the request has a credential for.
+    pub(crate) faults: Vec<(usize, Fault)>,
+}
+
+impl Objection {
+    /// What a method says of a credential.
+    pub(crate) fn of(method: usize, fault: Fault) -> Self {
+        Self {
+            fault,
+            method: Some(method),
+            identity: None,
+            faults: vec![(method, fault)],
+        }
+    }
+
+    /// Which of two objections to one request is told: what could not be found out before what was found out, and what is
     /// closer to being let in before what is farther.
     pub(crate) fn or_worse(self, other: Option<Self>) -> Self {
-        let rank = |fault: &Self| match fault.why {
+        let Some(other) = other else {
+            return self;
+        };
+        let (mut told, untold) = if other.fault.rank() >= self.fault.rank() {
+            (other, self)
+        } else {
+            (self, other)
+        };
+        told.faults.extend(untold.faults);
+        told
+    }
+}
+
+impl Fault {
+    /// The higher, the sooner it is told.
+    pub(crate) const fn rank(&self) -> u8 {
+        match self.why {
             Why::Overloaded => 7,
             Why::Unavailable => 6,
             Why::Claim | Why::Scope | Why::Login => 5,
@@ -114,36 +154,43 @@ impl Fault {
             Why::Audience => 3,
             Why::Invalid => 2,
             Why::Unknown => 1,
-            Why::Missing | Why::Malformed => 0,
-        };
-        match other {
-            Some(other) if rank(&other) >= rank(&self) => other,
-            _ => self,
+            Why::Missing | Why::Malformed | Why::Attempts => 0,
         }
     }
 }
 
 impl Method {
-    /// Which kind it is, for logs and endpoints.
-    pub(crate) const fn method(&self) -> MethodKind {
+    /// One that nothing is in use of yet.
+    pub(crate) fn new(id: u64, kind: Kind) -> Self {
+        let mut method = Self {
+            id,
+            name: Arc::default(),
+            share: Share::default(),
+            kind,
+        };
+        method.name = method.shape().name().into();
+        method
+    }
+
+    /// What its identities have in common.
+    fn shape(&self) -> &Shape {
         match &self.kind {
-            Kind::ApiKey(_) => MethodKind::ApiKey,
-            Kind::Basic(_) => MethodKind::Basic,
-            Kind::Jwt(_) => MethodKind::Jwt,
-            Kind::Introspection(_) => MethodKind::Introspection,
-            Kind::Oidc(_) => MethodKind::Oidc,
+            Kind::ApiKey(method) => method.shape(),
+            Kind::Basic(method) => method.shape(),
+            Kind::Jwt(method) => method.shape(),
+            Kind::Introspection(method) => method.shape(),
+            Kind::Oidc(method) => method.shape(),
         }
+    }
+
+    /// Which kind it is, for logs and endpoints.
+    pub(crate) fn method(&self) -> MethodKind {
+        self.shape().method
     }
 
     /// The policy that names it.
     pub(crate) fn policy(&self) -> &str {
-        match &self.kind {
-            Kind::ApiKey(method) => &method.shape().policy,
-            Kind::Basic(method) => &method.shape().policy,
-            Kind::Jwt(method) => &method.shape().policy,
-            Kind::Introspection(method) => &method.shape().policy,
-            Kind::Oidc(method) => &method.shape().policy,
-        }
+        &self.shape().policy
     }
 
     /// Requests that are for the method itself, such as the end of a login, whatever credential they have.
@@ -244,12 +291,6 @@ impl Method {
 
     /// Names of the fields that identities of this method carry to endpoints.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
-        match &self.kind {
-            Kind::ApiKey(method) => method.shape().fields(),
-            Kind::Basic(method) => method.shape().fields(),
-            Kind::Jwt(method) => method.shape().fields(),
-            Kind::Introspection(method) => method.shape().fields(),
-            Kind::Oidc(method) => method.shape().fields(),
-        }
+        self.shape().fields()
     }
 }

@@ -1,16 +1,26 @@
 //! Answers that Weir gives instead of the endpoint.
 
+use std::sync::Arc;
+
+use crate::identity::Identity;
+
 /// An answer in place of the endpoint's: a refusal, or a step of a login.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// The status.
     pub status: u16,
     /// Why, for logs and metrics.
     pub why: Why,
-    /// Lines for the response (`WWW-Authenticate`, `Location`, `Set-Cookie`, `Cache-Control`), each with its CRLF.
+    /// Lines for the response (`WWW-Authenticate`, `Location`, `Set-Cookie`), each with its CRLF. `Cache-Control: no-store` belongs to
+    /// every refusal and is not among them.
     pub fields: Vec<u8>,
     /// What to say to people.
     pub detail: &'static str,
+    /// Whose answer it is, for logs: the policy of the method, or the word for its kind if no policy names it. `None` if it
+    /// is none in particular: several would have known a credential, and there is none.
+    pub policy: Option<Arc<str>>,
+    /// Who was asking, for logs, if that is known although they may not pass.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// Why a request was refused.
@@ -36,13 +46,15 @@ pub enum Why {
     Unavailable,
     /// Too much is being found out already.
     Overloaded,
+    /// Too many logins from this address have come to nothing.
+    Attempts,
     /// A step of a login: not a refusal, but not for the endpoint either.
     Login,
 }
 
 impl Why {
     /// All of them, in their order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
@@ -53,6 +65,7 @@ impl Why {
         Self::Claim,
         Self::Unavailable,
         Self::Overloaded,
+        Self::Attempts,
         Self::Login,
     ];
 
@@ -69,6 +82,7 @@ impl Why {
             Self::Claim => "claim",
             Self::Unavailable => "unavailable",
             Self::Overloaded => "overloaded",
+            Self::Attempts => "attempts",
             Self::Login => "login",
         }
     }

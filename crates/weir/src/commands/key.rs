@@ -16,20 +16,37 @@ use crate::terminal::{Exit, Output};
 
 /// Longer secrets are not read.
 const LONGEST: u64 = 4096;
+/// Fewer characters cannot hold the 128 random bits that nobody guesses.
+const SHORTEST_KEY: usize = 22;
 
 pub(super) fn run(arguments: &Key) -> Output {
     let done = match &arguments.command {
         KeyCommand::New(arguments) => new(arguments),
-        KeyCommand::Hash => secret("Key: ").map(|key| {
-            let hash = KeyHash::of(key.as_bytes());
-            Output::fine(format!("{}\n", hash.to_text()))
-        }),
+        KeyCommand::Hash => secret("Key: ").map(|key| hash(&key)),
         KeyCommand::Password => secret("Password: ").and_then(|password| {
             let hash = hash_password(&password).map_err(|error| error.to_string())?;
             Ok(Output::fine(format!("{hash}\n")))
         }),
     };
     done.unwrap_or_else(|problem| Output::error(Exit::Wrong, problem))
+}
+
+/// The hash of a key. It is a fast one, which protects only what cannot be guessed.
+fn hash(key: &str) -> Output {
+    let length = key.chars().count();
+    let stderr = if length < SHORTEST_KEY {
+        format!(
+            "warning: a key of {length} characters can be guessed, by whoever sees its hash within seconds\n\
+             help: at least {SHORTEST_KEY} random characters; `weir key new` makes a key\n"
+        )
+    } else {
+        String::new()
+    };
+    Output {
+        stdout: format!("{}\n", KeyHash::of(key.as_bytes()).to_text()),
+        stderr,
+        exit: Exit::Fine,
+    }
 }
 
 fn new(arguments: &NewKeyArguments) -> Result<Output, String> {
@@ -81,9 +98,16 @@ fn entry(arguments: &NewKeyArguments, new: &NewKey) -> Result<KeyEntry, String> 
     })
 }
 
-/// A moment, or so long from now.
+/// A moment that is to come, or so long from now.
 fn moment(text: &str) -> Result<Timestamp, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
     if let Ok(moment) = Timestamp::from_text(text) {
+        if moment.unix() <= now {
+            return Err(format!(
+                "`{text}` is over: a key that ends then would never be good"
+            ));
+        }
         return Ok(moment);
     }
     let Ok(duration) = Duration::from_text(text) else {
@@ -91,8 +115,6 @@ fn moment(text: &str) -> Result<Timestamp, String> {
             "`{text}` is no moment: write `2027-01-31`, `2027-01-31T12:00:00Z`, or `90d` from now"
         ));
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
     Ok(Timestamp::from_unix(now + duration.get().as_secs()))
 }
 
@@ -212,7 +234,7 @@ mod tests {
             subject: Some("acme \"corp\"".to_owned()),
             plan: Some("gold".to_owned()),
             scopes: vec!["orders:read".to_owned(), "true".to_owned()],
-            expires: Some("2027-01-31".to_owned()),
+            expires: Some("2127-01-31".to_owned()),
             metadata: vec![("team".to_owned(), "a: b # c".to_owned())],
             file,
             json: Json { wanted: true },
@@ -244,7 +266,7 @@ mod tests {
             assert_eq!(stored.subject.as_deref(), Some("acme \"corp\""));
             assert_eq!(
                 stored.expires.map(|at| at.to_text()).as_deref(),
-                Some("2027-01-31T00:00:00Z")
+                Some("2127-01-31T00:00:00Z")
             );
         }
         let left = std::fs::read_dir(&folder).expect("a folder").count();
@@ -279,7 +301,7 @@ mod tests {
 
     #[test]
     fn moments_are_given_or_counted_from_now() {
-        assert!(moment("2027-01-31").is_ok());
+        assert!(moment("2127-01-31").is_ok());
         let (soon, later) = (
             moment("1h").expect("a moment"),
             moment("90d").expect("a moment"),
@@ -287,8 +309,29 @@ mod tests {
         // They are counted one after the other.
         let apart = later.unix() - soon.unix() - (90 * 86_400 - 3600);
         assert!(apart < 60, "{apart}");
-        for text in ["", "tomorrow", "2027-02-30", "90"] {
+        for text in ["", "tomorrow", "2127-02-30", "90"] {
             assert!(moment(text).is_err(), "{text}");
         }
+        for text in ["2020-01-31", "2020-01-31T12:00:00Z"] {
+            let problem = moment(text).expect_err("the past");
+            assert!(problem.contains("is over"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_can_be_guessed_is_told_of() {
+        let short = hash("hello");
+        assert!(
+            short.stderr.contains("a key of 5 characters"),
+            "{}",
+            short.stderr
+        );
+        assert!(!short.stderr.contains("hello") && matches!(short.exit, Exit::Fine));
+        assert!(
+            short.stdout.starts_with("sha256:2cf24dba"),
+            "{}",
+            short.stdout
+        );
+        assert_eq!(hash("cm1rY2dHT0l3ZnBkWWJ4Vg").stderr, "");
     }
 }

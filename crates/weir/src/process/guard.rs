@@ -115,27 +115,41 @@ impl Guards {
         }
     }
 
-    /// Tells the event log which servers of engines have come to fail, or to answer again, since the last call.
-    pub(super) fn tell_engines(&self, events: &Events, failing: &mut HashSet<String>) {
+    /// Tells the event log which servers of engines have come to fail, and why, or to answer again, since the last call.
+    /// `told` is what it was told of: a line for each server that fails and each of its first causes.
+    pub(super) fn tell_engines(&self, events: &Events, told: &mut HashSet<String>) {
+        /// Causes follow each other: a connection breaks, and then the certificate has expired. But they may come and go.
+        const MOST_CAUSES: usize = 4;
+        let mut before = std::mem::take(told);
         for (name, store) in self.engines.all() {
             for server in store.stats().servers {
-                let key = format!("{name} {}", server.address);
+                let key = format!("{name} {}\n", server.address);
+                let mut causes: HashSet<String> =
+                    before.extract_if(|cause| cause.starts_with(&key)).collect();
                 let fields = [
                     ("engine", Value::Str(&name)),
                     ("server", Value::Str(&server.address)),
                     ("error", Value::Str(&server.why)),
                 ];
-                match (server.open, failing.contains(&key)) {
-                    (true, false) => {
+                if server.open {
+                    if causes.len() < MOST_CAUSES && causes.insert(key + &server.why) {
                         events.warn("an engine cannot be asked", &fields);
-                        failing.insert(key);
                     }
-                    (false, true) => {
-                        events.info("an engine answers again", &fields[..2]);
-                        failing.remove(&key);
-                    }
-                    _ => {}
+                    told.extend(causes);
+                } else if !causes.is_empty() {
+                    events.info("an engine answers again", &fields[..2]);
                 }
+            }
+            // Nodes leave a Cluster, and names that were to lead to it are not needed once it is known.
+            let here = format!("{name} ");
+            let gone = before.extract_if(|cause| cause.starts_with(&here));
+            let gone = gone.filter_map(|cause| Some(cause.split_once('\n')?.0.to_owned()));
+            for server in gone.collect::<HashSet<String>>() {
+                let fields = [
+                    ("engine", Value::Str(&name)),
+                    ("server", Value::Str(&server[here.len()..])),
+                ];
+                events.info("an engine is not looked for there any more", &fields);
             }
         }
     }
@@ -239,6 +253,24 @@ fn tell_auth(events: &Events, event: &weir_auth::Event) {
         Event::ProviderFailed { url, error } => events.warn(
             "an OpenID provider does not answer as it should",
             &[("url", Value::Str(url)), ("error", Value::Str(error))],
+        ),
+        Event::IntrospectionFailed { url, error } => events.warn(
+            "a server that is asked about tokens does not answer as it should",
+            &[("url", Value::Str(url)), ("error", Value::Str(error))],
+        ),
+        Event::ClaimUntold {
+            policy,
+            field,
+            claim,
+            why,
+        } => events.warn(
+            "a claim cannot be told to endpoints",
+            &[
+                ("policy", Value::Str(policy)),
+                ("field", Value::Str(field)),
+                ("claim", Value::Str(claim)),
+                ("why", Value::Str(why)),
+            ],
         ),
         Event::FileRead { path, keys } => events.info(
             "file of keys read",

@@ -19,6 +19,8 @@ pub(crate) struct AuthStep {
     /// What logs and metrics call it.
     pub(crate) name: Arc<str>,
     pub(crate) authenticator: Arc<Authenticator>,
+    /// Whom each of the methods asks, for those who want to know without asking.
+    pub(crate) asks: Box<[Option<Box<str>>]>,
     pub(crate) metrics: Arc<PolicyMetrics>,
 }
 
@@ -72,15 +74,14 @@ impl AuthStep {
                 Checked::Pass
             }
             Check::Refuse(refusal) => {
-                let answer = answer(&refusal);
                 count(match refusal.why {
                     Why::Login => Decision::Passed,
                     Why::Unavailable | Why::Overloaded => Decision::Unavailable,
                     _ => Decision::Denied,
                 });
+                // Where none of several methods was meant, it is all of them that refuse.
                 exchange.policy = Some(Arc::clone(&self.name));
-                refuse(exchange, &refusal);
-                Checked::Refuse(answer)
+                Checked::Refuse(refuse(exchange, *refusal))
             }
             Check::Ask(question) => Checked::Later(Later {
                 at,
@@ -100,30 +101,29 @@ pub(crate) async fn login(local: &Local, client: &Client, exchange: &mut Exchang
     loop {
         match check {
             Check::Ask(question) => check = logins.resume(question.answered().await),
-            Check::Refuse(refusal) => {
-                refuse(exchange, &refusal);
-                return answer(&refusal);
-            }
+            Check::Refuse(refusal) => return refuse(exchange, *refusal),
             // A login never lets a request pass.
             Check::Pass(_) => return Answer::new(404, Reason::NoRoute),
         }
     }
 }
 
-/// Notes what a refusal says.
-pub(super) fn refuse(exchange: &mut Exchange, refusal: &Refusal) {
+/// The answer that a refusal is; the rest of what it says is noted.
+fn refuse(exchange: &mut Exchange, refusal: Refusal) -> Answer {
     exchange.rule = refusal.why.as_str();
     exchange.detail = refusal.detail;
+    if refusal.policy.is_some() {
+        exchange.policy = refusal.policy;
+    }
+    // For the log: the request goes no further.
+    exchange.identity = refusal.identity;
     // An answer of 503 says by itself when to come again.
     if refusal.status != 503 {
         exchange.answer_lines.extend_from_slice(&refusal.fields);
     }
-}
-
-/// The answer that a refusal is.
-pub(super) fn answer(refusal: &Refusal) -> Answer {
     let reason = match (refusal.why, refusal.status) {
         (Why::Login, _) => Reason::LoginNeeded,
+        (Why::Attempts, _) => Reason::RateLimited,
         (Why::Unavailable | Why::Overloaded, _) => Reason::AuthUnavailable,
         (Why::Scope | Why::Claim, _) => Reason::Forbidden,
         (_, 403) => Reason::Forbidden,

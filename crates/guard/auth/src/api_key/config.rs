@@ -20,7 +20,8 @@ object! {
         pub query: Option<ParameterName>,
         /// The keys: `file:keys.yaml`, which may change at any time, or a list.
         pub keys: Spanned<KeysConfig>,
-        /// Fields that tell endpoints more, with the metadata that they hold: `x-team: team`.
+        /// Fields that tell endpoints more, with the metadata that they hold: `x-team: team`. What cannot be told as it is
+        /// or is longer than 8 KiB is not told, which is an event.
         pub headers: Map<ClaimPath, IdentityField> = Map::default(),
         /// Whether endpoints see no keys.
         pub hide: bool = true,

@@ -73,7 +73,7 @@ fn read(path: &Path) -> Result<KeyTable, Diagnostics> {
     // What the environment holds is the business of the config: a list of keys is data.
     if let Err(problem) = crate::file::check(path) {
         let mut cx = Cx::default();
-        cx.error(Span::NONE, format!("`{}`: {problem}", path.display()));
+        cx.error(Span::NONE, problem);
         return cx.finish(None).map(|loaded| loaded.value);
     }
     let mut cx = Cx::load(path, &|_| None);

@@ -25,6 +25,7 @@ pub use self::{
 pub(crate) use self::{file::KeyFile, table::KeyTable};
 
 use crate::asked::{self, Asked, Found};
+use crate::auth::Events;
 use crate::challenge::Challenge;
 use crate::check::Hidden;
 use crate::claims::Claims;
@@ -57,7 +58,7 @@ pub(crate) enum Keys {
 }
 
 impl ApiKeys {
-    pub(crate) fn new(config: &ApiKeyConfig, keys: Keys, policy: Arc<str>) -> Self {
+    pub(crate) fn new(config: &ApiKeyConfig, keys: Keys, policy: Arc<str>, events: Events) -> Self {
         let scheme = config.scheme.as_ref().map(|scheme| scheme.as_str());
         let elsewhere = config.query.is_some() || scheme.is_some();
         let header = match &config.header {
@@ -72,11 +73,12 @@ impl ApiKeys {
             hide: config.hide,
             keys,
             challenge: Challenge::new(scheme.unwrap_or("ApiKey"), config.realm.as_str()),
-            shape: Shape {
-                method: MethodKind::ApiKey,
+            shape: Shape::new(
+                MethodKind::ApiKey,
                 policy,
-                headers: crate::config::pairs(&config.headers),
-            },
+                crate::config::pairs(&config.headers),
+                events,
+            ),
         }
     }
 

@@ -137,6 +137,66 @@ fn refusals_say_what_was_wrong_and_what_would_do() {
 }
 
 #[test]
+fn a_challenge_speaks_of_its_own_scheme() {
+    let auth = authenticator("", false);
+    let key = || Request::default().field("x-api-key", "wrong");
+    let (_, why, fields) = check(&auth, &key()).expect_err("a wrong key");
+    assert_eq!(why, Why::Unknown);
+    let plain =
+        "www-authenticate: Bearer realm=\"weir\"\r\nwww-authenticate: ApiKey realm=\"weir\"\r\n";
+    assert_eq!(fields, plain);
+    // Each of two, whichever is told of in the log.
+    let both = key().field("authorization", "Bearer nonsense");
+    let (_, why, fields) = check(&auth, &both).expect_err("both are wrong");
+    assert_eq!(why, Why::Invalid);
+    let nonsense = "error=\"invalid_token\", error_description=\"the token is not a signed token in compact form\"";
+    assert!(
+        fields.contains(nonsense) && !fields.contains("API key"),
+        "{fields}"
+    );
+    let expired = good(json!({ "exp": NOW - 3600 }));
+    let (_, _, fields) = check(
+        &auth,
+        &key().field("authorization", format!("Bearer {expired}")),
+    )
+    .expect_err("both are wrong");
+    assert!(fields.contains("the token has expired"), "{fields}");
+    // A key without the scope and a token that has ended: the answer is about the key.
+    let scopes = authenticator("scopes: [write]", false);
+    let both = Request::bearer(&expired).field("x-api-key", "key");
+    let (status, _, fields) = check(&scopes, &both).expect_err("not enough");
+    assert_eq!((status, fields.as_str()), (403, ""));
+}
+
+#[test]
+fn a_credential_that_is_none_is_ignored_beside_a_good_one() {
+    let auth = authenticator("", false);
+    for value in ["Bearer", "Bearer,forged", "Bearer ", "Bearer a b"] {
+        let both = Request::default()
+            .field("authorization", value)
+            .field("x-api-key", "key");
+        assert_eq!(check(&auth, &both), Ok(Some("k".to_owned())), "{value}");
+        let alone = Request::default().field("authorization", value);
+        assert!(check(&auth, &alone).is_err(), "{value}");
+    }
+}
+
+#[test]
+fn a_number_that_is_not_known_exactly_is_nobody() {
+    let auth = authenticator("", false);
+    // Both would be 12345678901234567000000.
+    for sub in ["12345678901234567890123", "12345678901234567890124"] {
+        let claims = format!(r#"{{"sub":{sub},"aud":"api","exp":{}}}"#, NOW + 600);
+        let signer = Signer::Secret(SECRET.as_bytes().to_vec());
+        let token = signer.token(Algorithm::Hs256, r#"{"alg":"HS256"}"#, &claims);
+        let seen = check(&auth, &Request::bearer(&token));
+        assert_eq!(seen.expect_err("nobody").1, Why::Invalid);
+    }
+    let seen = check(&auth, &Request::bearer(&good(json!({ "sub": u64::MAX }))));
+    assert_eq!(seen, Ok(Some("18446744073709551615".to_owned())));
+}
+
+#[test]
 fn a_bad_credential_is_refused_even_where_none_would_do() {
     let auth = authenticator("", true);
     assert_eq!(check(&auth, &Request::default()), Ok(None));
@@ -175,6 +235,10 @@ fn what_is_required_is_required_of_everybody() {
     let (status, why, fields) =
         check(&scopes, &Request::default().field("x-api-key", "key")).expect_err("read only");
     assert_eq!((status, why), (403, Why::Scope));
+    assert_eq!(fields, "", "no token was there to say something of");
+    let lacking = Request::bearer(&good(json!({ "scope": "read" })));
+    let (status, _, fields) = check(&scopes, &lacking).expect_err("read only");
+    assert_eq!(status, 403);
     assert_eq!(
         fields,
         "www-authenticate: Bearer realm=\"weir\", error=\"insufficient_scope\", \
@@ -222,7 +286,7 @@ fn what_is_required_is_required_of_everybody() {
 
 #[test]
 fn the_worst_of_several_faults_is_told() {
-    let fault = |why| Fault { why, detail: "" };
+    let fault = |why| Objection::of(0, Fault { why, detail: "" });
     for (first, second, told) in [
         (Why::Invalid, Why::Expired, Why::Expired),
         (Why::Expired, Why::Invalid, Why::Expired),
@@ -231,7 +295,39 @@ fn the_worst_of_several_faults_is_told() {
         (Why::Audience, Why::Scope, Why::Scope),
         (Why::Unknown, Why::Invalid, Why::Invalid),
     ] {
-        assert_eq!(fault(second).or_worse(Some(fault(first))).why, told);
+        let worst = fault(second).or_worse(Some(fault(first)));
+        assert_eq!(worst.fault.why, told);
+    }
+}
+
+#[test]
+fn a_refusal_says_whose_it_is_and_who_was_asking() {
+    let auth = authenticator("scopes: [write]", false);
+    let expired = good(json!({ "exp": NOW - 3600 }));
+    let lacking = good(json!({ "scope": "read" }));
+    let refused = |request: &Request| match auth.check(request, &mut Cache::default(), NOW) {
+        Check::Refuse(refusal) => {
+            let who = refusal.identity.map(|who| who.subject.to_string());
+            (refusal.why, refusal.policy.as_deref() == Some("test"), who)
+        }
+        other => panic!("{other:?}"),
+    };
+    let key = || Request::default().field("x-api-key", "key");
+    for (request, why, named, who) in [
+        // Any of the three would do.
+        (Request::default(), Why::Missing, false, None),
+        (Request::bearer(&expired), Why::Expired, true, None),
+        (Request::bearer(&lacking), Why::Scope, true, Some("alice")),
+        (key(), Why::Scope, true, Some("k")),
+        (
+            key().field("authorization", format!("Bearer {expired}")),
+            Why::Scope,
+            true,
+            Some("k"),
+        ),
+        (key().field("x-api-key", "key"), Why::Malformed, true, None),
+    ] {
+        assert_eq!(refused(&request), (why, named, who.map(str::to_owned)));
     }
 }
 

@@ -22,6 +22,7 @@ pub use self::{
 };
 
 use crate::asked::{self, Asked, Found};
+use crate::auth::Events;
 use crate::challenge::Challenge;
 use crate::claims::Claims;
 use crate::encoding::base64;
@@ -65,12 +66,10 @@ impl Basic {
     pub(crate) fn new(
         config: &BasicConfig,
         policy: Arc<str>,
+        events: Events,
     ) -> Result<Self, (weir_config::Span, Fault)> {
-        let shape = Arc::new(Shape {
-            method: MethodKind::Basic,
-            policy,
-            headers: crate::config::pairs(&config.headers),
-        });
+        let headers = crate::config::pairs(&config.headers);
+        let shape = Arc::new(Shape::new(MethodKind::Basic, policy, headers, events));
         let mut by_name = HashMap::new();
         for (name, user) in &config.users {
             let identity =

@@ -121,14 +121,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::auth::Events;
     use crate::identity::MethodKind;
 
     fn shape() -> Shape {
-        Shape {
-            method: MethodKind::Introspection,
-            policy: "partner".into(),
-            headers: Vec::new(),
-        }
+        let policy = "partner".into();
+        Shape::new(
+            MethodKind::Introspection,
+            policy,
+            Vec::new(),
+            Events::nobody(),
+        )
     }
 
     fn rules() -> Rules {

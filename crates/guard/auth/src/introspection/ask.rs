@@ -87,7 +87,7 @@ impl Server {
 
     /// Says why there is no answer.
     pub(super) fn tell(&self, error: String) {
-        self.events.tell(Event::ProviderFailed {
+        self.events.tell(Event::IntrospectionFailed {
             url: self.url.to_string(),
             error,
         });

@@ -32,15 +32,17 @@ object! {
         pub scopes: ClaimPath = ClaimPath::known("scope"),
         /// The claim with the plan of rate limits that they are on.
         pub plan: Option<ClaimPath>,
-        /// Fields that tell endpoints more, with the claims that they hold: `x-user: username`.
+        /// Fields that tell endpoints more, with the claims that they hold: `x-user: username`. What cannot be told as it is
+        /// or is longer than 8 KiB is not told, which is an event.
         pub headers: Map<ClaimPath, IdentityField> = Map::default(),
         /// Whether endpoints see no tokens.
         pub hide: bool = false,
         /// How long an answer counts, if the token does not end before; `off` asks for each request. So long may a token
-        /// be accepted after it was revoked.
-        pub cache: OrOff<Duration> = OrOff::On(Duration::from_secs(30)),
-        /// How long it counts that a token is not good.
-        pub cache_refused: OrOff<Duration> = OrOff::On(Duration::from_secs(10)),
+        /// be accepted after it was revoked. Without it, 30 s, or less where the server says so in `Cache-Control`. Many
+        /// servers forbid it always (`no-store`), so that each request asks; what stands here counts instead.
+        pub cache: Option<OrOff<Duration>>,
+        /// How long it counts that a token is not good; without it, 10 s, or less where the server says so.
+        pub cache_refused: Option<OrOff<Duration>>,
         /// How many answers are remembered.
         pub max_tokens: Within<1, 1_048_576> = Within::new(10_000),
         /// How long a request waits for an answer.

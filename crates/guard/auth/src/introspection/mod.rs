@@ -1,7 +1,7 @@
 //! Opaque tokens, about which the server that gave them out is asked (RFC 7662).
 //!
 //! The server is asked once about a token that many requests bring at once ([`Flights`]), and its answer counts for a
-//! short time ([`Table`]), never longer than the token does: so long may a token that was revoked still be accepted. That
+//! short time ([`Table`]), never longer than the token does, nor than the server allows unless the config says how long: so long may a token that was revoked still be accepted. That
 //! somebody made a token up is remembered, too, in a table of its own: who makes up many drives out no good ones. When the
 //! server does not answer, nobody is let in, and nobody is remembered as refused.
 
@@ -24,6 +24,7 @@ use self::ask::Server;
 use self::table::Table;
 use crate::asked::{Asked, Found, authorization};
 use crate::auth::Events;
+use crate::cache_control::Keep;
 use crate::challenge::Challenge;
 use crate::config::pairs;
 use crate::flight::Flights;
@@ -34,7 +35,10 @@ use crate::refusal::Why;
 pub use self::config::{ClientAuth, IntrospectionConfig};
 
 /// Longer tokens are not asked about.
-const LONGEST_TOKEN: usize = 8 << 10;
+const LONGEST_TOKEN: usize = 16 << 10;
+/// How long it counts that a token is good, and that it is not, in seconds, if neither the config says it nor the server.
+const KEEP_GOOD: u64 = 30;
+const KEEP_BAD: u64 = 10;
 
 /// The method.
 #[derive(Debug)]
@@ -55,9 +59,9 @@ struct Shared {
     good: Table<Arc<Identity>>,
     bad: Table<Fault>,
     flights: Flights<u128, Result<Outcome, &'static str>>,
-    /// How long answers count, in seconds.
-    keep_good: u64,
-    keep_bad: u64,
+    /// How long answers count by the config, in seconds.
+    keep_good: Option<u64>,
+    keep_bad: Option<u64>,
 }
 
 /// What became of a question, in a form that many can have.
@@ -76,9 +80,12 @@ impl Introspection {
         events: Events,
     ) -> Result<Self, Unspecified> {
         let room = config.max_tokens.as_usize();
-        let seconds =
-            |keep: OrOff<weir_config::Duration>| keep.on().map_or(0, |t| t.get().as_secs());
+        let seconds = |keep: Option<OrOff<weir_config::Duration>>| {
+            keep.map(|keep| keep.on().map_or(0, |keep| keep.get().as_secs()))
+        };
         let texts = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect();
+        let headers = pairs(&config.headers);
+        let shape = Shape::new(MethodKind::Introspection, policy, headers, events.clone());
         let shared = Shared {
             server: Server::new(config, client, events),
             rules: Rules {
@@ -91,11 +98,7 @@ impl Introspection {
                 scopes: config.scopes.clone(),
                 plan: config.plan.clone(),
             },
-            shape: Shape {
-                method: MethodKind::Introspection,
-                policy,
-                headers: pairs(&config.headers),
-            },
+            shape,
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?,
             good: Table::new(room),
             bad: Table::new(room),
@@ -170,17 +173,20 @@ impl Shared {
         now: u64,
     ) -> Result<Outcome, &'static str> {
         let response = self.server.ask(&token).await?;
+        let allowed = Keep::of(&response);
         match self.rules.read(&response.body, &self.shape, now) {
             Answer::Good(identity, expires) => {
-                let until = (now + self.keep_good).min(expires.unwrap_or(u64::MAX));
+                let keep = keep(self.keep_good, KEEP_GOOD, allowed);
+                let until = (now + keep).min(expires.unwrap_or(u64::MAX));
                 if until > now {
                     self.good.insert(key, Arc::clone(&identity), until);
                 }
                 Ok(Outcome::Good(identity, until))
             }
             Answer::Bad(fault) => {
-                if self.keep_bad > 0 {
-                    self.bad.insert(key, fault, now + self.keep_bad);
+                let keep = keep(self.keep_bad, KEEP_BAD, allowed);
+                if keep > 0 {
+                    self.bad.insert(key, fault, now + keep);
                 }
                 Ok(Outcome::Bad(fault))
             }
@@ -197,6 +203,16 @@ impl Shared {
             .first_chunk()
             .map_or(0, |first| u128::from_be_bytes(*first))
     }
+}
+
+/// How long an answer counts, in seconds. RFC 7662, 4, leaves it to whoever asks to weigh that; where they have not, the server
+/// does (RFC 9111, section 5.2.2).
+fn keep(configured: Option<u64>, usual: u64, allowed: Keep) -> u64 {
+    configured.unwrap_or_else(|| match allowed {
+        Keep::Unsaid => usual,
+        Keep::Not => 0,
+        Keep::For(age) => usual.min(age.as_secs()),
+    })
 }
 
 impl Outcome {

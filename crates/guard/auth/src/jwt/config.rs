@@ -11,10 +11,13 @@ use crate::claims::ClaimPath;
 use crate::config::{ClaimValue, CookieName, HeaderName, IdentityField, Realm};
 
 object! {
-    /// Signed tokens: JSON Web Tokens (RFC 7519), with the rules of RFC 8725.
+    /// Signed tokens: JSON Web Tokens (RFC 7519), with the rules of RFC 8725. They may have 16 KiB, as far as the listener's
+    /// `max_field` and `max_head` let them in.
     pub struct JwtConfig {
-        /// The keys of the issuer: the URL of a JWK set, or `file:jwks.json`. They are fetched again as they age, and when
-        /// a token names a key that is not known.
+        /// The keys of the issuer: the URL of a JWK set, or `file:jwks.json`. They are fetched again after as long as the
+        /// server says (`max-age`, from a minute to a day), by default 5 minutes, and at once when a token names a key that is
+        /// not known; for the next such token after 5 seconds at the earliest, and after up to a minute if that brings nothing
+        /// new.
         pub jwks: Option<Spanned<JwksConfig>>,
         /// Authorities (PEM) that the certificate of that URL must come from, instead of those that the system trusts.
         pub ca: Option<Spanned<FilePath>>,
@@ -47,7 +50,8 @@ object! {
         pub scopes: Option<ClaimPath>,
         /// The claim that names their plan of rate limits.
         pub plan: Option<ClaimPath>,
-        /// Fields that tell endpoints more, with the claims that they hold: `x-email: email`.
+        /// Fields that tell endpoints more, with the claims that they hold: `x-email: email`. What cannot be told as it is
+        /// or is longer than 8 KiB is not told, which is an event.
         pub headers: Map<ClaimPath, IdentityField> = Map::default(),
         /// Whether endpoints see no tokens. They may want to: a token is for them.
         pub hide: bool = false,

@@ -6,7 +6,7 @@
 //! refused, and there is no `none`.
 //!
 //! The reader is our own and small ([`token`]): compact form only, base64url that has one spelling, JSON in which every name
-//! stands once, 8 KiB at most. The signatures are verified by AWS-LC. Order matters: nothing of the payload is read before
+//! stands once, 16 KiB at most. The signatures are verified by AWS-LC. Order matters: nothing of the payload is read before
 //! its signature was verified, but for the issuer of a token whose key is unknown, so that other issuers' tokens do not make
 //! us fetch keys.
 
@@ -35,6 +35,7 @@ pub(crate) use self::{key::Key, key_set::KeySet, rules::Rules, source::KeySource
 use self::key_set::NoMatch;
 use self::rules::Validity;
 use crate::asked::{self, Asked, Found};
+use crate::auth::Events;
 use crate::challenge::Challenge;
 use crate::check::Hidden;
 use crate::claims::{ClaimPath, Claims};
@@ -63,7 +64,12 @@ struct Inner {
 }
 
 impl Jwt {
-    pub(crate) fn new(config: &JwtConfig, source: Arc<KeySource>, policy: Arc<str>) -> Self {
+    pub(crate) fn new(
+        config: &JwtConfig,
+        source: Arc<KeySource>,
+        policy: Arc<str>,
+        events: Events,
+    ) -> Self {
         let texts = |list: &Option<weir_config::OneOrMany<String>>| {
             list.as_ref().map_or_else(Vec::new, |list| list.to_vec())
         };
@@ -82,11 +88,12 @@ impl Jwt {
             None => vec![ClaimPath::known("scope"), ClaimPath::known("scp")],
         };
         let persons = Persons {
-            shape: Shape {
-                method: MethodKind::Jwt,
+            shape: Shape::new(
+                MethodKind::Jwt,
                 policy,
-                headers: crate::config::pairs(&config.headers),
-            },
+                crate::config::pairs(&config.headers),
+                events,
+            ),
             subject: config.subject.clone(),
             scopes,
             plan: config.plan.clone(),

@@ -13,12 +13,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use weir_client::{Client, Request, StatusCode, Url, header};
+use weir_client::{Client, Request, StatusCode, Url};
 use weir_config::fingerprint;
 
 use super::key_set::KeySet;
-use super::schedule::{Schedule, max_age};
+use super::schedule::Schedule;
 use crate::auth::{Event, Events};
+use crate::cache_control::Keep;
 
 /// How long a fetch may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ enum Origin {
         path: PathBuf,
         seen: AtomicU64,
     },
-    Url(Remote),
+    Url(Box<Remote>),
 }
 
 #[derive(Debug)]
@@ -84,14 +85,14 @@ impl KeySource {
         let _on = control.enter();
         let source = Arc::new(Self::new(
             None,
-            Origin::Url(Remote {
+            Origin::Url(Box::new(Remote {
                 url,
                 begun: Instant::now(),
                 schedule: Mutex::default(),
                 wake: Arc::clone(&wake),
                 fetched: watch::Sender::new(0),
                 text: Mutex::default(),
-            }),
+            })),
         ));
         control.spawn(keep_fresh(Arc::downgrade(&source), wake, client, events));
         source
@@ -132,12 +133,11 @@ impl KeySource {
         let Origin::Url(remote) = &self.origin else {
             return None;
         };
-        // First, so that no fetch ends unseen in between.
-        let mut fetched = remote.fetched.subscribe();
-        fetched.mark_unchanged();
-        let due = {
-            let schedule = remote.schedule();
-            schedule.in_flight() || schedule.demand_due() <= remote.begun.elapsed()
+        // Both at once, so that no fetch ends in between: it would not be the one to wait for.
+        let (due, mut fetched) = {
+            let mut schedule = remote.schedule();
+            let due = schedule.want(remote.begun.elapsed());
+            (due, remote.fetched.subscribe())
         };
         due.then(|| {
             remote.wake.notify_one();
@@ -165,7 +165,7 @@ impl KeySource {
         Some((path, read))
     }
 
-    /// As if it had been a long time since the last fetch.
+    /// As if it had been a long time since the last fetch for an unknown key.
     #[cfg(test)]
     pub(crate) fn be_due(&self) {
         if let Some(remote) = self.remote() {
@@ -218,10 +218,10 @@ async fn keep_fresh(source: Weak<KeySource>, wake: Arc<Notify>, client: Client, 
         }) else {
             return;
         };
-        let demanded = tokio::select! {
-            () = tokio::time::sleep_until(wait) => false,
-            () = wake.notified() => true,
-        };
+        tokio::select! {
+            () = tokio::time::sleep_until(wait) => {}
+            () = wake.notified() => {}
+        }
         let Some(source) = source.upgrade() else {
             return;
         };
@@ -231,7 +231,8 @@ async fn keep_fresh(source: Weak<KeySource>, wake: Arc<Notify>, client: Client, 
         let now = remote.begun.elapsed();
         {
             let mut schedule = remote.schedule();
-            if demanded && schedule.demand_due() > now {
+            // Who was waiting may have been served by the fetch before.
+            if !schedule.is_time(now) {
                 continue;
             }
             schedule.begin(now);
@@ -239,9 +240,10 @@ async fn keep_fresh(source: Weak<KeySource>, wake: Arc<Notify>, client: Client, 
         let fetched = fetch(&source, remote, &client).await;
         let event = {
             let mut schedule = remote.schedule();
+            remote.fetched.send_modify(|count| *count += 1);
             match fetched {
-                Ok((max_age, changed)) => {
-                    schedule.fetched(max_age);
+                Ok((keep, changed)) => {
+                    schedule.fetched(keep, changed.is_some());
                     changed.map(|keys| Event::KeysFetched {
                         url: remote.url.to_string(),
                         keys,
@@ -257,19 +259,18 @@ async fn keep_fresh(source: Weak<KeySource>, wake: Arc<Notify>, client: Client, 
                 }
             }
         };
-        remote.fetched.send_modify(|count| *count += 1);
         if let Some(event) = event {
             events.tell(event);
         }
     }
 }
 
-/// Fetches once: how long the keys are good for, and how many there are if they have changed.
+/// Fetches once: how long the keys may be kept, and how many there are if they have changed.
 async fn fetch(
     source: &KeySource,
     remote: &Remote,
     client: &Client,
-) -> Result<(Option<Duration>, Option<usize>), String> {
+) -> Result<(Keep, Option<usize>), String> {
     let request = Request::get(remote.url.clone());
     let response = client
         .send(request, DEADLINE, MOST_BYTES)
@@ -278,17 +279,17 @@ async fn fetch(
     if response.status != StatusCode::OK {
         return Err(format!("it answers {}", response.status));
     }
-    let age = response.field(&header::CACHE_CONTROL).and_then(max_age);
+    let keep = Keep::of(&response);
     let same = {
         let text = remote.text.lock().unwrap_or_else(PoisonError::into_inner);
         **text == *response.body
     };
     if same {
-        return Ok((age, None));
+        return Ok((keep, None));
     }
     let keys = KeySet::read(&response.body)?;
     let count = keys.len();
     source.set(keys);
     *remote.text.lock().unwrap_or_else(PoisonError::into_inner) = response.body.to_vec();
-    Ok((age, Some(count)))
+    Ok((keep, Some(count)))
 }

@@ -6,8 +6,8 @@ use super::algorithm::Algorithm;
 use super::json;
 use crate::encoding::base64url;
 
-/// Longer tokens are refused: heads of requests are not much longer either.
-pub(crate) const LONGEST: usize = 8 << 10;
+/// Longer tokens are refused: fields of requests are not longer either, unless the config says so.
+pub(crate) const LONGEST: usize = 16 << 10;
 /// Longer key ids nobody has.
 const LONGEST_KID: usize = 256;
 

@@ -14,12 +14,12 @@ pub(super) fn base<R: Asked>(request: &R) -> Option<String> {
 }
 
 /// The path and query of a request as a place to come back to: a path on this host for every browser. What they might read
-/// otherwise becomes `/`.
+/// otherwise becomes `/`. Whoever comes back is known by their session, so a key does not make the journey.
 pub(super) fn back<R: Asked>(request: &R) -> String {
     let mut back = request.path().to_vec();
-    if let Some(query) = request.query() {
+    if let Some(query) = request.query_without_keys() {
         back.push(b'?');
-        back.extend_from_slice(query);
+        back.extend_from_slice(&query);
     }
     match String::from_utf8(back) {
         Ok(back) if is_local(&back) => back,

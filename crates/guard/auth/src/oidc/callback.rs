@@ -9,7 +9,7 @@ use super::{Shared, Trouble, address, answer, ask, lead, random};
 use crate::asked::Asked;
 use crate::method::Tried;
 use crate::refusal::Why;
-use crate::session::{Presence, Session, cookie, set};
+use crate::session::{Presence, Session, set, values};
 
 /// Longer codes are refused.
 const LONGEST_CODE: usize = 4 << 10;
@@ -32,12 +32,13 @@ pub(super) fn answer_return<R: Asked>(
     }
     let secure = shared.jar.is_secure(request);
     let name = Transaction::side_name(&state).map(|side| shared.jar.side_name(side, secure));
-    let transaction = name
-        .as_ref()
-        .and_then(|name| cookie(request, name))
-        .and_then(|sealed| shared.sealer.open(LOGIN, sealed))
-        .and_then(|plain| Transaction::decode(&plain))
-        .filter(|transaction| same(transaction.state.as_bytes(), state.as_bytes()));
+    let transaction = name.as_ref().and_then(|name| {
+        let sealed = values(request, name);
+        let opened = sealed.filter_map(|sealed| shared.sealer.open(LOGIN, sealed));
+        opened
+            .filter_map(|plain| Transaction::decode(&plain))
+            .find(|transaction| same(transaction.state.as_bytes(), state.as_bytes()))
+    });
     let (Some(name), Some(transaction)) = (name, transaction) else {
         return Some(malformed("this login was not begun in this browser"));
     };
@@ -71,9 +72,19 @@ pub(super) fn answer_return<R: Asked>(
         ));
     };
     // A code counts once. Who comes a second time has pressed "back", or is somebody else.
-    let (began, ends) = (transaction.ends.saturating_sub(LASTS), transaction.ends);
-    let redeemed = &shared.memory.redeemed;
-    if !redeemed.add(number(&state), began, ends, now) {
+    let began = transaction.ends.saturating_sub(LASTS);
+    let (number, redeemed) = (number(&state), &shared.memory.redeemed);
+    if redeemed.has(number, began) {
+        return Some(start_over(fields));
+    }
+    // Before the code is used up: who is told to wait can come back with it.
+    let client = request.client();
+    if let Err(seconds) = shared.attempt(client, now) {
+        let wait = format!("retry-after: {seconds}\r\n").into_bytes();
+        let detail = "too many logins from this address have come to nothing";
+        return Some(answer(429, Why::Attempts, wait, detail));
+    }
+    if !redeemed.add(number, began, transaction.ends, now) {
         return Some(start_over(fields));
     }
     let shared = Arc::clone(shared);
@@ -81,7 +92,10 @@ pub(super) fn answer_return<R: Asked>(
     let deadline = shared.provider.deadline();
     Some(ask(deadline, async move {
         match shared.log_in(&code, &transaction, now).await {
-            Ok(mut session) => shared.welcome(&mut session, &transaction, presence, fields),
+            Ok(mut session) => {
+                shared.forgive(client);
+                shared.welcome(&mut session, &transaction, presence, fields)
+            }
             Err(trouble) => trouble.told(fields),
         }
     }))
@@ -99,9 +113,11 @@ impl Shared {
         let given = provider
             .redeem(code, &transaction.redirect_uri, &transaction.verifier)
             .await?;
-        let id_token = given
-            .id_token
-            .ok_or(Trouble::Unavailable("the provider gives no ID token"))?;
+        let Some(id_token) = given.id_token else {
+            let detail = "the provider gives no ID token";
+            provider.tell_of(detail);
+            return Err(Trouble::Unavailable(detail));
+        };
         let claims = provider.verified(&id_token).await?;
         let expected = Expected {
             issuer: provider.issuer.as_str(),
@@ -109,7 +125,7 @@ impl Shared {
             nonce: Some(&transaction.nonce),
             subject: None,
         };
-        tokens::check(&claims, expected, now).map_err(Trouble::Refused)?;
+        provider.check(&claims, expected, now)?;
         let id = random().ok_or(Trouble::Unavailable("there is no randomness"))?;
         let ends = now + self.lasts;
         let mut session = Session {

@@ -1,7 +1,9 @@
 //! What the user says about logins.
 
 use weir_client::Url;
-use weir_config::{Cx, Duration, FilePath, Map, Node, OneOrMany, Secret, Spanned, Text, object};
+use weir_config::{
+    Cx, Duration, FilePath, Map, Node, OneOrMany, OrOff, Rate, Secret, Spanned, Text, object,
+};
 
 use crate::claims::ClaimPath;
 use crate::config::{CookieName, IdentityField, Realm, Scope};
@@ -39,16 +41,22 @@ object! {
         pub callback: LocalPath = LocalPath::known("/oauth2/callback"),
         /// Where people log out, here and at the provider.
         pub logout: LocalPath = LocalPath::known("/oauth2/logout"),
-        /// Where they are then. The provider must know this address, with scheme and host; without it, they stay there.
-        pub after_logout: Option<LocalPath>,
+        /// Where the provider sends them then: a path here, such as `/bye`, or a whole URL. The provider must know the
+        /// address, that of a path with scheme and host; without it, they stay there.
+        pub after_logout: Option<AfterLogout>,
         /// Where browsers find this Weir (`https://app.example.com`), if it is not what their requests say: behind another
         /// proxy that ends TLS.
         pub external: Option<Spanned<Url>>,
+        /// How many logins from one address may come to nothing; `off` for any number. Beyond that, codes from there are not
+        /// taken to the provider, and their senders are told to wait (429). Logins that succeed do not count. Behind a proxy
+        /// that is not among `trusted`, everybody comes from one address.
+        pub attempts: OrOff<Rate> = OrOff::On(Rate::new(30, Duration::from_secs(60))),
         /// The claim with the name of whoever logged in.
         pub subject: ClaimPath = ClaimPath::known("sub"),
         /// The claim with the plan of rate limits that they are on.
         pub plan: Option<ClaimPath>,
-        /// Fields that tell endpoints more, with the claims that they hold: `x-email: email`.
+        /// Fields that tell endpoints more, with the claims that they hold: `x-email: email`. What cannot be told as it is
+        /// or is longer than 8 KiB is not told, which is an event.
         pub headers: Map<ClaimPath, IdentityField> = Map::default(),
         /// How long the provider may take for an answer.
         pub timeout: Duration = Duration::from_secs(5),
@@ -181,4 +189,50 @@ impl Text for LocalPath {
     }
 }
 
-weir_config::text!(LocalPath);
+/// Where people are after they have logged out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AfterLogout {
+    /// On this Weir.
+    Path(LocalPath),
+    /// Anywhere, as it is written: providers compare it letter by letter.
+    Url(Box<str>),
+}
+
+impl AfterLogout {
+    /// The address for a browser, if this Weir has that base.
+    pub(super) fn address(&self, base: Option<String>) -> Option<String> {
+        match self {
+            Self::Path(path) => base.map(|base| base + path.as_str()),
+            Self::Url(url) => Some(url.to_string()),
+        }
+    }
+}
+
+impl Text for AfterLogout {
+    const EXPECTED: &'static str = "a path such as `/bye`, or a URL";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.starts_with('/') {
+            return LocalPath::from_text(text).map(Self::Path);
+        }
+        // It goes into a field of an answer as it is.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("without blanks, and in ASCII".to_owned());
+        }
+        Url::parse(text).map_err(|error| error.to_string())?;
+        Ok(Self::Url(text.into()))
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Self::Path(path) => path.to_text(),
+            Self::Url(url) => url.to_string(),
+        }
+    }
+
+    fn pattern() -> Option<&'static str> {
+        Some("^(/([^/?#%\\\\ ][^?#%\\\\ ]*)?|https?://[^@#\\\\ ]+)$")
+    }
+}
+
+weir_config::text!(AfterLogout, LocalPath);

@@ -27,7 +27,13 @@ impl Logins {
     }
 
     /// Whether a request for this path (without its query) belongs to a login, whatever routes say.
+    #[inline]
     pub fn owns(&self, path: &[u8]) -> bool {
+        // Every request is asked about, and most configs have no login.
+        !self.methods.is_empty() && self.is_anybodys(path)
+    }
+
+    fn is_anybodys(&self, path: &[u8]) -> bool {
         self.methods.iter().any(|method| match &method.kind {
             Kind::Oidc(oidc) => oidc.owns(path),
             _ => false,
@@ -57,15 +63,19 @@ impl Logins {
     }
 
     fn settle(&self, at: usize, tried: Tried) -> Check {
+        let Some(method) = self.methods.get(at) else {
+            return nobodys();
+        };
+        let refuse = |mut refusal: Box<Refusal>| {
+            refusal.policy = Some(Arc::clone(&method.name));
+            Check::Refuse(refusal)
+        };
         let fault = match tried {
-            Tried::Answer(refusal) => return Check::Refuse(refusal),
+            Tried::Answer(refusal) => return refuse(refusal),
             Tried::Refused(fault) => fault,
             Tried::Accepted(_) => return nobodys(),
             Tried::Ask(asking) => {
                 let deadline = asking.deadline;
-                let Some(method) = self.methods.get(at) else {
-                    return nobodys();
-                };
                 match self.asker.ask(asking, &method.share) {
                     Ok(answer) => {
                         return Check::Ask(Question {
@@ -80,7 +90,7 @@ impl Logins {
             }
         };
         match answer(503, fault.why, Vec::new(), fault.detail) {
-            Tried::Answer(refusal) => Check::Refuse(refusal),
+            Tried::Answer(refusal) => refuse(refusal),
             _ => nobodys(),
         }
     }
@@ -90,7 +100,9 @@ fn nobodys() -> Check {
     Check::Refuse(Box::new(Refusal {
         status: 400,
         why: Why::Malformed,
-        fields: b"cache-control: no-store\r\n".to_vec(),
+        fields: Vec::new(),
         detail: "this login was not begun here",
+        policy: None,
+        identity: None,
     }))
 }

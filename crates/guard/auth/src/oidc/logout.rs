@@ -34,7 +34,7 @@ pub(super) fn answer_logout<R: Asked>(shared: &Arc<Shared>, request: &R, now: u6
     fields.extend_from_slice(b"clear-site-data: \"cache\"\r\n");
     let session = shared
         .jar
-        .find(request)
+        .find(request, |cookie| shared.open(cookie).is_some())
         .and_then(|cookie| shared.open(&cookie));
     let session = session.filter(|session| session.ends > now).map(|session| {
         match shared.fates.find(session.id) {
@@ -42,14 +42,14 @@ pub(super) fn answer_logout<R: Asked>(shared: &Arc<Shared>, request: &R, now: u6
             _ => Arc::new(session),
         }
     });
-    if let Some(session) = &session {
-        shared.end(session, now);
+    // Once: whoever has kept the cookie must not make the provider hear of it again and again.
+    if let Some(session) = &session
+        && shared.end(session, now)
+    {
         shared.give_back(session);
     }
-    let after = match &shared.after_logout {
-        None => None,
-        Some(path) => shared.base(request).map(|base| format!("{base}{path}")),
-    };
+    let after =
+        (shared.after_logout.as_ref()).and_then(|after| after.address(shared.base(request)));
     let shared = Arc::clone(shared);
     match shared.provider.known() {
         (Some(metadata), _) => shared.farewell(Some(&metadata), session.as_deref(), after, fields),
@@ -73,7 +73,10 @@ impl Shared {
         fields: Vec<u8>,
     ) -> Tried {
         let Some(end) = metadata.and_then(|metadata| metadata.end_session.as_ref()) else {
-            return lead(303, self.after_logout.as_deref().unwrap_or("/"), fields);
+            // On this host, even if the request does not say which one that is.
+            let after = self.after_logout.as_ref();
+            let after = after.and_then(|after| after.address(Some(String::new())));
+            return lead(303, after.as_deref().unwrap_or("/"), fields);
         };
         let mut parameters = vec![("client_id", self.provider.client_id.as_str())];
         if let Some(id_token) = session.and_then(|session| session.id_token.as_deref()) {

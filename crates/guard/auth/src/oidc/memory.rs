@@ -17,6 +17,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::attempts::Attempts;
+
 /// How much is remembered of each sort.
 const MOST: usize = 100_000;
 
@@ -27,12 +29,14 @@ pub(crate) struct Memory {
     pub(super) ended: Over,
     /// States.
     pub(super) redeemed: Over,
+    /// Logins that came to nothing.
+    pub(super) attempts: Attempts,
 }
 
 impl Memory {
     /// Whether nothing is remembered that still matters.
     pub(crate) fn is_empty(&self, now: u64) -> bool {
-        self.ended.is_empty(now) && self.redeemed.is_empty(now)
+        self.ended.is_empty(now) && self.redeemed.is_empty(now) && self.attempts.is_empty(now)
     }
 }
 

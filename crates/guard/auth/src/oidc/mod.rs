@@ -11,6 +11,7 @@
 //! Only people in a browser's window are led to the provider; scripts are refused with a 401.
 
 mod address;
+mod attempts;
 mod callback;
 mod config;
 mod fates;
@@ -24,15 +25,17 @@ mod renew;
 mod tokens;
 mod transaction;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::runtime::Handle;
 use weir_client::Client;
+use weir_config::Rate;
 
 pub use self::{
-    config::{LocalPath, OidcConfig},
+    config::{AfterLogout, LocalPath, OidcConfig},
     logins::Logins,
 };
 
@@ -79,10 +82,12 @@ struct Shared {
     parameters: Vec<(String, String)>,
     callback: Box<str>,
     logout: Box<str>,
-    after_logout: Option<Box<str>>,
+    after_logout: Option<AfterLogout>,
     external: Option<Box<str>>,
     /// How long a session lasts, in seconds.
     lasts: u64,
+    /// How many logins of one client may come to nothing.
+    attempts: Option<Rate>,
     fates: Fates,
     /// Sessions that are being refreshed.
     renewals: Flights<u128, Result<(), Trouble>>,
@@ -122,16 +127,12 @@ impl Oidc {
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, purpose.join("\n").as_bytes());
         let tag = crate::session::to_base64url(tag.as_ref().first_chunk::<6>()?);
         let shared = Shared {
-            provider: Arc::new(Provider::new(config, client, events)),
+            provider: Arc::new(Provider::new(config, client, events.clone())),
             control,
             sealer,
             jar: Jar::new(cookie, config.external.as_ref().map(|url| url.is_https())),
             tag,
-            shape: Shape {
-                method: MethodKind::Oidc,
-                policy,
-                headers: pairs(&config.headers),
-            },
+            shape: Shape::new(MethodKind::Oidc, policy, pairs(&config.headers), events),
             subject: config.subject.clone(),
             plan: config.plan.clone(),
             scopes: config
@@ -146,12 +147,10 @@ impl Oidc {
                 .collect(),
             callback: config.callback.as_str().into(),
             logout: config.logout.as_str().into(),
-            after_logout: config
-                .after_logout
-                .as_ref()
-                .map(|path| path.as_str().into()),
+            after_logout: config.after_logout.clone(),
             external: config.external.as_ref().map(|url| url.origin().into()),
             lasts: config.session.get().as_secs(),
+            attempts: config.attempts.on(),
             fates: Fates::default(),
             renewals: Flights::default(),
             memory: memory(cookie),
@@ -168,7 +167,8 @@ impl Oidc {
     }
 
     pub(crate) fn find<'r, R: Asked>(&self, request: &'r R) -> Found<'r> {
-        match self.shared.jar.find(request) {
+        let opens = |cookie: &[u8]| self.shared.open(cookie).is_some();
+        match self.shared.jar.find(request, opens) {
             Some(value) => Found::Credential(value),
             None => Found::Absent,
         }
@@ -241,10 +241,23 @@ impl Shared {
         }
     }
 
-    /// Ends a session before its time.
-    fn end(&self, session: &Session, now: u64) {
+    /// Counts an attempt to log in, unless there were too many from there: then it says how many seconds to wait.
+    fn attempt(&self, client: IpAddr, now: u64) -> Result<(), u64> {
+        let begin = |rate| self.memory.attempts.begin(client, rate, now);
+        self.attempts.map_or(Ok(()), begin)
+    }
+
+    /// Takes an attempt back that was none in vain.
+    fn forgive(&self, client: IpAddr) {
+        if let Some(rate) = self.attempts {
+            self.memory.attempts.forgive(client, rate);
+        }
+    }
+
+    /// Ends a session before its time. `false` if it had ended already.
+    fn end(&self, session: &Session, now: u64) -> bool {
         let ended = &self.memory.ended;
-        ended.add(session.id, session.began, session.ends, now);
+        ended.add(session.id, session.began, session.ends, now)
     }
 
     fn has_ended(&self, session: &Session) -> bool {
@@ -255,7 +268,8 @@ impl Shared {
         Session::decode(&self.sealer.open(SESSION, cookie)?)
     }
 
-    /// A session as a cookie, without what it can do without if it is too long. `None` if it still is.
+    /// A session as a cookie, without what it can do without if it is too long. `None` if it still is, which the event log is
+    /// told.
     fn seal(&self, session: &mut Session) -> Option<String> {
         loop {
             let nonce = random()?;
@@ -263,7 +277,12 @@ impl Shared {
             if Jar::fits(&sealed) {
                 return Some(sealed);
             }
-            session.id_token.take()?;
+            if session.id_token.take().is_none() {
+                let detail = "its ID token and its refresh token say more than fits into cookies, about 11 KB; let it leave \
+                              claims out";
+                self.provider.tell_of(detail);
+                return None;
+            }
         }
     }
 
@@ -288,9 +307,10 @@ fn random<const N: usize>() -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// An answer that is the login's own. None of them may be kept by a cache, and none tells the next site where it comes from.
+/// An answer that is the login's own. No cache may keep it, as all that Weir answers itself; and it does not tell the next site
+/// where it comes from.
 fn answer(status: u16, why: Why, mut fields: Vec<u8>, detail: &'static str) -> Tried {
-    fields.extend_from_slice(b"cache-control: no-store\r\nreferrer-policy: no-referrer\r\n");
+    fields.extend_from_slice(b"referrer-policy: no-referrer\r\n");
     if status == 503 {
         fields.extend_from_slice(b"retry-after: 1\r\n");
     }
@@ -299,6 +319,8 @@ fn answer(status: u16, why: Why, mut fields: Vec<u8>, detail: &'static str) -> T
         why,
         fields,
         detail,
+        policy: None,
+        identity: None,
     }))
 }
 

@@ -11,7 +11,7 @@ use weir_client::{Client, Request, Response, StatusCode, Url, form};
 
 use super::config::OidcConfig;
 use super::metadata::Metadata;
-use super::tokens::Tokens;
+use super::tokens::{self, Expected, Tokens};
 use crate::auth::{Event, Events};
 use crate::encoding::basic_credentials;
 use crate::flight::Flights;
@@ -22,6 +22,10 @@ use crate::jwt::{Algorithm, KeySet, Token, json};
 const FRESH: Duration = Duration::from_secs(3600);
 /// How long a provider that could not be asked is left alone while there is an older answer.
 const PAUSE: Duration = Duration::from_secs(10);
+/// And how long while there is none: not everybody who wants to log in makes it a question.
+const BRIEF: Duration = Duration::from_secs(1);
+/// Where there is no answer at all.
+const UNKNOWN: Trouble = Trouble::Unavailable("the provider does not say where people log in");
 /// Answers are not larger than this.
 const MOST_BYTES: usize = 512 << 10;
 
@@ -103,8 +107,8 @@ impl Provider {
 
     /// What it says about itself.
     pub(super) async fn metadata(self: &Arc<Self>) -> Result<Arc<Metadata>, Trouble> {
-        if let (Some(metadata), false) = self.known() {
-            return Ok(metadata);
+        if let (known, false) = self.known() {
+            return known.ok_or(UNKNOWN);
         }
         let asked = self.flights.join((), Arc::clone(self).discover()).await;
         asked.unwrap_or(Err(Trouble::Unavailable(
@@ -132,12 +136,9 @@ impl Provider {
                 state.metadata.clone()
             }
         };
-        if metadata.is_some() {
-            state.due = Some(Instant::now() + PAUSE);
-        }
-        metadata.ok_or(Trouble::Unavailable(
-            "the provider does not say where people log in",
-        ))
+        let pause = if metadata.is_some() { PAUSE } else { BRIEF };
+        state.due = Some(Instant::now() + pause);
+        metadata.ok_or(UNKNOWN)
     }
 
     /// Tokens for a code (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
@@ -201,12 +202,15 @@ impl Provider {
         self: &Arc<Self>,
         id_token: &str,
     ) -> Result<Map<String, Value>, Trouble> {
-        let token = Token::read(id_token.as_bytes()).map_err(Trouble::Refused)?;
+        let refused = |detail: &'static str| {
+            self.tell_of(detail);
+            Trouble::Refused(detail)
+        };
+        let token = Token::read(id_token.as_bytes()).map_err(refused)?;
         // RFC 8725, 3.1: never by what the token says.
         if !self.algorithms.contains(&token.header.algorithm) {
             let detail = "the ID token is signed in a way that is not accepted";
-            self.tell(&self.issuer, detail.to_owned());
-            return Err(Trouble::Refused(detail));
+            return Err(refused(detail));
         }
         let known = self.state().keys.clone();
         let good = match known {
@@ -215,11 +219,22 @@ impl Provider {
             _ => self.fetch_keys().await?.verify(&token).is_ok(),
         };
         if !good {
-            let detail = "the signature of the ID token is wrong";
-            self.tell(&self.issuer, detail.to_owned());
-            return Err(Trouble::Refused(detail));
+            return Err(refused("the signature of the ID token is wrong"));
         }
-        token.claims().map_err(Trouble::Refused)
+        token.claims().map_err(refused)
+    }
+
+    /// Whether an ID token whose signature is good says what it must.
+    pub(super) fn check(
+        &self,
+        claims: &Map<String, Value>,
+        expected: Expected<'_>,
+        now: u64,
+    ) -> Result<(), Trouble> {
+        tokens::check(claims, expected, now).map_err(|detail| {
+            self.tell_of(detail);
+            Trouble::Refused(detail)
+        })
     }
 
     async fn fetch_keys(self: &Arc<Self>) -> Result<Arc<KeySet>, Trouble> {
@@ -276,6 +291,11 @@ impl Provider {
     async fn send(&self, request: Request) -> Result<Response, String> {
         let sent = self.client.send(request, self.timeout, MOST_BYTES).await;
         sent.map_err(|error| error.to_string())
+    }
+
+    /// Tells the event log what is wrong with what it gives.
+    pub(super) fn tell_of(&self, detail: &str) {
+        self.tell(&self.issuer, detail.to_owned());
     }
 
     fn tell(&self, url: &Url, error: String) {

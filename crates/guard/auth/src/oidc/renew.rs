@@ -154,7 +154,9 @@ async fn renew(shared: Arc<Shared>, session: Arc<Session>, now: u64) -> Result<(
         }
         Err(trouble) => {
             match trouble {
-                Trouble::Refused(_) => shared.end(&session, now),
+                Trouble::Refused(_) => {
+                    shared.end(&session, now);
+                }
                 Trouble::Unavailable(_) => {
                     shared.fates.set(session.id, Fate::Later(now + PAUSE));
                 }
@@ -194,7 +196,7 @@ impl Shared {
                     .get("sub")
                     .and_then(serde_json::Value::as_str),
             };
-            tokens::check(&claims, expected, now).map_err(Trouble::Refused)?;
+            self.provider.check(&claims, expected, now)?;
             renewed.claims = tokens::about_person(claims);
             renewed.id_token = Some(id_token);
         }

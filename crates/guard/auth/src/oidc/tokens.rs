@@ -28,6 +28,8 @@ impl Tokens {
             }
             _ => None,
         };
+        // How long it may be, its reader says.
+        let id_token = answer.get("id_token").and_then(Value::as_str);
         // Section 5.1: both are REQUIRED.
         text("access_token")?;
         text("token_type")?;
@@ -42,7 +44,9 @@ impl Tokens {
             words.map(str::to_owned).collect()
         });
         Some(Self {
-            id_token: text("id_token"),
+            id_token: id_token
+                .filter(|token| !token.is_empty())
+                .map(str::to_owned),
             refresh_token: text("refresh_token"),
             holds,
             scopes,

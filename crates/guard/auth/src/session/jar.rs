@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::iter::once;
 
 use crate::asked::{Asked, split_cookie};
 
@@ -14,6 +15,8 @@ use crate::asked::{Asked, split_cookie};
 const CHUNK: usize = 3800;
 /// How many cookies one value may take. More would not leave much of a request's head.
 const MOST_CHUNKS: usize = 4;
+/// Of several values under one name, so many are tried.
+const MOST_TRIES: usize = 16;
 
 /// Where a value is kept in browsers.
 #[derive(Clone, Debug)]
@@ -56,24 +59,63 @@ impl Jar {
     pub(crate) fn presence<R: Asked>(&self, request: &R) -> Presence {
         let secure = self.is_secure(request);
         let chunks = (0..MOST_CHUNKS)
-            .filter(|chunk| cookie(request, &self.chunk_name(*chunk, secure)).is_some())
+            .filter(|chunk| {
+                let name = self.chunk_name(*chunk, secure);
+                values(request, &name).next().is_some()
+            })
             .fold(0, |chunks, chunk| chunks | 1 << chunk);
         Presence { secure, chunks }
     }
 
-    /// The value that a request has.
-    pub(crate) fn find<'r, R: Asked>(&self, request: &'r R) -> Option<Cow<'r, [u8]>> {
+    /// The value that a request has; if it has several, the first one that opens.
+    pub(crate) fn find<'r, R: Asked>(
+        &self,
+        request: &'r R,
+        opens: impl Fn(&[u8]) -> bool,
+    ) -> Option<Cow<'r, [u8]>> {
         let secure = self.is_secure(request);
-        let first = cookie(request, &self.chunk_name(0, secure))?;
-        let Some((count, first)) = split_count(first) else {
-            return Some(Cow::Borrowed(first));
-        };
-        let mut value = first.to_vec();
-        for chunk in 1..count {
-            let name = self.chunk_name(chunk, secure);
-            value.extend_from_slice(cookie(request, &name)?);
+        let name = self.chunk_name(0, secure);
+        let mut found = values(request, &name)
+            .flat_map(|first| self.wholes(request, secure, first))
+            .take(MOST_TRIES);
+        let first = found.next()?;
+        // Nearly always there is one, and whoever wants it will see whether it opens.
+        match found.next() {
+            Some(second) if !opens(&first) => once(second)
+                .chain(found)
+                .find(|value| opens(value))
+                .or(Some(first)),
+            _ => Some(first),
         }
-        Some(Cow::Owned(value))
+    }
+
+    /// What a first chunk is the beginning of.
+    fn wholes<'r, R: Asked>(
+        &self,
+        request: &'r R,
+        secure: bool,
+        first: &'r [u8],
+    ) -> impl Iterator<Item = Cow<'r, [u8]>> + use<'r, R> {
+        let (count, first) = split_count(first).unwrap_or((1, first));
+        let chunks: Vec<Vec<&[u8]>> = (1..count)
+            .map(|chunk| {
+                let name = self.chunk_name(chunk, secure);
+                values(request, &name).take(MOST_TRIES).collect()
+            })
+            .collect();
+        // Each way to take one of each.
+        let ways = chunks.iter().map(Vec::len).product();
+        (0..ways).map(move |mut way: usize| {
+            if chunks.is_empty() {
+                return Cow::Borrowed(first);
+            }
+            let mut value = first.to_vec();
+            for chunk in &chunks {
+                value.extend_from_slice(chunk[way % chunk.len()]);
+                way /= chunk.len();
+            }
+            Cow::Owned(value)
+        })
     }
 
     /// Whether a value is short enough for a browser to keep.
@@ -154,12 +196,15 @@ pub(crate) fn cookies<R: Asked>(request: &R) -> impl Iterator<Item = (&[u8], &[u
         .filter_map(split_cookie)
 }
 
-/// The first cookie of this name: browsers send the one with the closest path first.
-pub(crate) fn cookie<'r, R: Asked>(request: &'r R, name: &str) -> Option<&'r [u8]> {
+/// The values of all cookies of this name that have one. There should be one; but anybody who can write cookies for a neighbour
+/// or a path can put another one beside it, and browsers send that first.
+pub(crate) fn values<'r, 'n, R: Asked>(
+    request: &'r R,
+    name: &'n str,
+) -> impl Iterator<Item = &'r [u8]> + use<'r, 'n, R> {
     cookies(request)
-        .find(|(found, _)| *found == name.as_bytes())
+        .filter(move |(found, value)| *found == name.as_bytes() && !value.is_empty())
         .map(|(_, value)| value)
-        .filter(|value| !value.is_empty())
 }
 
 /// The number of chunks in front of the first one, if there are several.

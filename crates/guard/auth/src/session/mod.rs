@@ -9,5 +9,5 @@ mod jar;
 mod seal;
 
 pub(crate) use content::Session;
-pub(crate) use jar::{Jar, Presence, cookie, cookies, set};
+pub(crate) use jar::{Jar, Presence, cookies, set, values};
 pub(crate) use seal::{NONCE, Sealer, to_base64url};

@@ -104,7 +104,7 @@ fn a_bad_token_is_refused_and_remembered() {
     assert_eq!(app.seen().len(), 1);
     // Without a token nobody is asked.
     assert_eq!(house.ask(&Ask::get("/")).status, 401);
-    let long = "x".repeat(9 << 10);
+    let long = "x".repeat(17 << 10);
     assert_eq!(house.ask(&bearer(&long)).why, Some(Why::Malformed));
     assert_eq!(house.ask(&bearer("a b")).why, Some(Why::Malformed));
     assert_eq!(house.ask(&bearer("tökén")).why, Some(Why::Malformed));
@@ -127,6 +127,40 @@ fn without_a_cache_each_request_asks() {
             .ends_with("&client_id=weir&client_secret=s%3Ae%20cr%C3%A9t"),
         "{seen:?}"
     );
+}
+
+#[test]
+fn the_server_says_how_long_its_answers_count() {
+    let app = Server::start(|seen| {
+        let token = seen.form("token").unwrap_or_default();
+        let (says, good) = match token.as_str() {
+            "secret" => ("no-store", true),
+            "short" => ("private, max-age=5", true),
+            "long" => ("max-age=3600", true),
+            "bad" => ("no-store", false),
+            _ => ("", true),
+        };
+        Answer::json(format!("{{\"active\": {good}, \"sub\": \"ann\"}}"))
+            .field("Cache-Control", says)
+    });
+    let asked = |house: &House, token: &str| house.ask(&bearer(token)).waited;
+    // By default no longer than it allows.
+    let by_default = house(&app, "");
+    for token in ["secret", "short", "long", "other", "bad"] {
+        assert!(asked(&by_default, token), "{token}");
+    }
+    let again =
+        |house: &House| ["secret", "short", "long", "other", "bad"].map(|t| asked(house, t));
+    assert_eq!(again(&by_default), [true, false, false, false, true]);
+    by_default.sleep(5);
+    assert_eq!(again(&by_default), [true, true, false, false, true]);
+    by_default.sleep(26);
+    assert_eq!(again(&by_default), [true, true, true, true, true]);
+    // What the config says counts instead.
+    let configured = house(&app, "cache: 1m, cache_refused: 1m");
+    again(&configured);
+    configured.sleep(50);
+    assert_eq!(again(&configured), [false; 5]);
 }
 
 #[test]
@@ -231,7 +265,7 @@ fn a_real_server() {
     let other = provider.machine_token("robot", "beep", None);
     provider.fail("/token/introspection", 500);
     assert_eq!(house.ask(&bearer(&other)).status, 503);
-    let failed = |event: &Event| matches!(event, Event::ProviderFailed { url, .. } if url.ends_with("/introspection"));
+    let failed = |event: &Event| matches!(event, Event::IntrospectionFailed { url, .. } if url.ends_with("/introspection"));
     assert!(house.events.lock().expect("events").iter().any(failed));
     provider.mend("/token/introspection");
     assert_eq!(house.ask(&bearer(&other)).subject(), "robot");

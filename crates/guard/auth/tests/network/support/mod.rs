@@ -108,6 +108,8 @@ pub(crate) struct Outcome {
     /// 0 for one that passed.
     pub(crate) status: u16,
     pub(crate) why: Option<Why>,
+    /// Which policy refused it.
+    pub(crate) policy: Option<Arc<str>>,
     pub(crate) identity: Option<Arc<Identity>>,
     /// Lines for the response.
     pub(crate) fields: String,
@@ -116,6 +118,28 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    fn of(check: Check, waited: bool) -> Self {
+        match check {
+            Check::Pass(pass) => Self {
+                status: 0,
+                why: None,
+                policy: None,
+                identity: pass.identity,
+                fields: String::from_utf8(pass.fields).expect("text"),
+                waited,
+            },
+            Check::Refuse(refusal) => Self {
+                status: refusal.status,
+                why: Some(refusal.why),
+                policy: refusal.policy,
+                identity: refusal.identity,
+                fields: String::from_utf8(refusal.fields).expect("text"),
+                waited,
+            },
+            Check::Ask(_) => panic!("it asks twice"),
+        }
+    }
+
     /// Who it was that passed.
     pub(crate) fn subject(&self) -> &str {
         assert_eq!(self.status, 0, "{self:?}");
@@ -189,6 +213,12 @@ impl House {
         *self.clock.borrow_mut() += seconds;
     }
 
+    /// Lets the control runtime come to the end of what it is at: it has one thread.
+    pub(crate) fn turn(&self) {
+        let nothing = self.runtime.spawn(async {});
+        self.runtime.block_on(nothing).expect("no panic");
+    }
+
     /// A request on its way through logins and the route.
     pub(crate) fn ask(&self, request: &Ask) -> Outcome {
         let now = self.now();
@@ -211,24 +241,7 @@ impl House {
                         self.route.resume(request, answered, cache, now)
                     };
                 }
-                Check::Pass(pass) => {
-                    return Outcome {
-                        status: 0,
-                        why: None,
-                        identity: pass.identity,
-                        fields: String::from_utf8(pass.fields).expect("text"),
-                        waited,
-                    };
-                }
-                Check::Refuse(refusal) => {
-                    return Outcome {
-                        status: refusal.status,
-                        why: Some(refusal.why),
-                        identity: None,
-                        fields: String::from_utf8(refusal.fields).expect("text"),
-                        waited,
-                    };
-                }
+                decided => return Outcome::of(decided, waited),
             }
         }
     }
@@ -250,25 +263,15 @@ impl House {
                     }
                     check => (check, false),
                 };
-                match check {
-                    Check::Pass(pass) => Outcome {
-                        status: 0,
-                        why: None,
-                        identity: pass.identity,
-                        fields: String::from_utf8(pass.fields).expect("text"),
-                        waited,
-                    },
-                    Check::Refuse(refusal) => Outcome {
-                        status: refusal.status,
-                        why: Some(refusal.why),
-                        identity: None,
-                        fields: String::from_utf8(refusal.fields).expect("text"),
-                        waited,
-                    },
-                    Check::Ask(_) => panic!("it asks twice"),
-                }
+                Outcome::of(check, waited)
             })
             .collect()
+    }
+
+    /// What a reload makes of the route: other words, and the same memory.
+    pub(crate) fn recompile(&mut self, auth: &str) {
+        self.route = route(&self.auth, auth);
+        self.logins = self.auth.logins([&self.route]);
     }
 
     /// Forgets what the worker has verified.

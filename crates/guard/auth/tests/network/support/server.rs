@@ -33,6 +33,7 @@ impl Seen {
 pub(crate) struct Answer {
     status: u16,
     body: String,
+    fields: String,
     delay: Duration,
     act: Act,
 }
@@ -53,6 +54,7 @@ impl Answer {
         Self {
             status,
             body: body.to_string(),
+            fields: String::new(),
             delay: Duration::ZERO,
             act: Act::Answer,
         }
@@ -72,6 +74,14 @@ impl Answer {
             act: Act::Hold,
             ..Self::status(200, "")
         }
+    }
+
+    /// With one more field, if there is something in it.
+    pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
+        if !value.is_empty() {
+            self.fields.push_str(&format!("{name}: {value}\r\n"));
+        }
+        self
     }
 
     pub(crate) fn after(mut self, delay: Duration) -> Self {
@@ -186,8 +196,9 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         }
         write!(
             stream,
-            "HTTP/1.1 {} Status\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+            "HTTP/1.1 {} Status\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n{}",
             answer.status,
+            answer.fields,
             answer.body.len(),
             answer.body,
         )?;
