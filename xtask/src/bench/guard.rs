@@ -4,7 +4,7 @@
 //! turns, and the figure is the CPU time of Weir for a request, as in `bench http`.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,6 +13,7 @@ use weir_testkit::{Nginx, RawClient, Weir, Wrk};
 
 use super::report::Report;
 use super::sample::{Sample, Samples, mebibytes};
+use super::words::{self, Common};
 use super::{LOAD_CORE, PROXY_CORE, subject};
 use crate::Result;
 
@@ -58,52 +59,29 @@ const SUBJECTS: &[(&str, &str)] = &[
 
 #[derive(Debug)]
 struct Options {
+    common: Common,
     rounds: usize,
     turn: Duration,
-    weir: Option<PathBuf>,
-    record: bool,
 }
 
 impl Options {
     fn parse(args: &[&str]) -> Result<Self> {
-        let mut options = Self {
-            rounds: 7,
-            turn: Duration::from_secs(4),
-            weir: None,
-            record: false,
-        };
-        let mut args = args.iter();
-        while let Some(&arg) = args.next() {
-            let mut value = || {
-                args.next()
-                    .copied()
-                    .ok_or_else(|| format!("{arg} needs a value"))
-            };
-            match arg {
-                "--quick" => {
-                    options.rounds = 1;
-                    options.turn = Duration::from_secs(1);
-                }
-                "--rounds" => options.rounds = number(value()?)?,
-                "--seconds" => options.turn = Duration::from_secs(number(value()?)? as u64),
-                "--weir" => options.weir = Some(value()?.into()),
-                "--record" => options.record = true,
-                _ => {
-                    return Err(format!(
-                        "unknown option {arg}; `cargo xtask bench guard --help`"
-                    ));
-                }
+        let (mut rounds, mut turn) = (7, Duration::from_secs(4));
+        let common = words::read("guard", args, |option, value| {
+            match option {
+                "--quick" => (rounds, turn) = (1, Duration::from_secs(1)),
+                "--rounds" => rounds = value.number(1..=1000)?,
+                "--seconds" => turn = value.seconds(1..=1000)?,
+                _ => return Ok(false),
             }
-        }
-        Ok(options)
+            Ok(true)
+        })?;
+        Ok(Self {
+            common,
+            rounds,
+            turn,
+        })
     }
-}
-
-fn number(text: &str) -> Result<usize> {
-    text.parse()
-        .ok()
-        .filter(|number| (1..=1000).contains(number))
-        .ok_or_else(|| format!("not a number from 1 to 1000: {text}"))
 }
 
 struct Row {
@@ -114,16 +92,13 @@ struct Row {
 
 /// Measures what the options ask for.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    if args.contains(&"--help") || args.contains(&"-h") {
-        print!("{HELP}");
+    if words::asks_for_help(args, HELP) {
         return Ok(());
     }
     let options = Options::parse(args)?;
     crate::setup::run()?;
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return Err("at least two cores are needed: one for Weir, one for the load".to_owned());
-    }
-    let binary = super::binary(options.weir.as_deref())?;
+    super::needs_two_cores()?;
+    let binary = super::binary(&options.common)?;
     weir_testkit::raise_descriptor_limit(65_536);
     let mut report = Report::new(Some(&binary));
     report.heading(
@@ -162,7 +137,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         ],
         &table,
     );
-    if options.record {
+    if options.common.record {
         report.record()?;
     }
     Ok(())

@@ -18,14 +18,16 @@ mod start;
 mod subject;
 mod swap;
 mod throughput;
+mod words;
 mod workers;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::Result;
 use crate::command::{cargo, root, run as run_command};
 use options::Options;
 use report::Report;
+use words::Common;
 
 const HELP: &str = "\
 cargo xtask bench http [OPTIONS]
@@ -65,8 +67,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
 
 /// Runs the scenarios that the options ask for.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    if args.contains(&"--help") || args.contains(&"-h") {
-        print!("{HELP}");
+    if words::asks_for_help(args, HELP) {
         return Ok(());
     }
     let options = Options::parse(args)?;
@@ -86,14 +87,10 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         return run_command(again);
     }
     crate::setup::run()?;
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return Err(
-            "at least two cores are needed: one for the subject, one for the load".to_owned(),
-        );
-    }
+    needs_two_cores()?;
     let weir = match options.without_weir {
         true => None,
-        false => Some(binary(options.weir.as_deref())?),
+        false => Some(binary(&options.common)?),
     };
     weir_testkit::raise_descriptor_limit(65_536); // subjects inherit it
     let mut lab = Lab {
@@ -106,15 +103,23 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
             scenario(&mut lab)?;
         }
     }
-    if lab.options.record {
+    if lab.options.common.record {
         lab.report.record()?;
     }
     Ok(())
 }
 
+/// The subject has one for itself.
+fn needs_two_cores() -> Result<()> {
+    match std::thread::available_parallelism().map_or(1, usize::from) {
+        1 => Err("at least two cores are needed: one for the subject, one for the load".to_owned()),
+        _ => Ok(()),
+    }
+}
+
 /// The binary of Weir: the one that is named, or a fresh release build.
-fn binary(named: Option<&Path>) -> Result<PathBuf> {
-    if let Some(path) = named {
+fn binary(options: &Common) -> Result<PathBuf> {
+    if let Some(path) = &options.weir {
         return path
             .canonicalize()
             .map_err(|e| format!("{}: {e}", path.display()));

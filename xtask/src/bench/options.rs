@@ -1,72 +1,46 @@
 //! The command line of `bench http`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SCENARIOS;
+use super::words::{self, Common};
 use crate::Result;
 
 #[derive(Debug)]
 pub(super) struct Options {
+    pub(super) common: Common,
     pub(super) rounds: usize,
     pub(super) turn: Duration,
-    pub(super) weir: Option<PathBuf>,
     pub(super) without_weir: bool,
-    pub(super) record: bool,
-    only: Vec<String>,
+    only: Vec<&'static str>,
 }
 
 impl Options {
     pub(super) fn parse(args: &[&str]) -> Result<Self> {
-        let mut options = Self {
-            rounds: 5,
-            turn: Duration::from_secs(4),
-            weir: None,
-            without_weir: false,
-            record: false,
-            only: Vec::new(),
-        };
-        let mut args = args.iter();
-        while let Some(&arg) = args.next() {
-            let mut value = || {
-                args.next()
-                    .copied()
-                    .ok_or_else(|| format!("{arg} needs a value"))
-            };
-            match arg {
-                "--rounds" => options.rounds = number(value()?)? as usize,
-                "--seconds" => options.turn = Duration::from_secs(number(value()?)?),
-                "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
-                "--weir" => options.weir = Some(value()?.into()),
-                "--without-weir" => options.without_weir = true,
-                "--record" => options.record = true,
-                _ => {
-                    return Err(format!(
-                        "unknown option {arg}; `cargo xtask bench http --help`"
-                    ));
-                }
+        let (mut rounds, mut turn) = (5, Duration::from_secs(4));
+        let mut without_weir = false;
+        let names: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+        let mut only = names.clone();
+        let common = words::read("http", args, |option, value| {
+            match option {
+                "--rounds" => rounds = value.number(1..=1000)?,
+                "--seconds" => turn = value.seconds(1..=1000)?,
+                "--only" => only = value.some_of(&names, |name| name)?,
+                "--without-weir" => without_weir = true,
+                _ => return Ok(false),
             }
-        }
-        match options
-            .only
-            .iter()
-            .find(|name| SCENARIOS.iter().all(|(known, _)| known != name))
-        {
-            Some(unknown) => Err(format!(
-                "unknown scenario {unknown}; `cargo xtask bench http --help`"
-            )),
-            None => Ok(options),
-        }
+            Ok(true)
+        })?;
+        Ok(Self {
+            common,
+            rounds,
+            turn,
+            without_weir,
+            only,
+        })
     }
 
     pub(super) fn wants(&self, scenario: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == scenario)
+        self.only.contains(&scenario)
     }
-}
-
-fn number(text: &str) -> Result<u64> {
-    text.parse()
-        .ok()
-        .filter(|&number| number > 0)
-        .ok_or_else(|| format!("not a number above 0: {text}"))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use weir_testkit::{Weir, Wrk};
 
 use super::sample::{Sample, Samples, mebibytes};
-use super::{LOAD_CORE, Lab, PROXY_CORE, subject};
+use super::{LOAD_CORE, Lab, subject};
 use crate::Result;
 
 /// How many routes the big table has.
@@ -26,8 +26,7 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     for (name, routes) in [("1 route", one), ("10,000 routes", many(MANY, "a"))] {
         let launch = lab
             .launch_weir(&config(&routes))?
-            .value("origin", origin.addr("web"))
-            .cores(PROXY_CORE);
+            .value("origin", origin.addr("web"));
         rows.push((name, Weir::try_launch(launch)?, Samples::default()));
     }
     for round in 0..=lab.options.rounds {

@@ -9,11 +9,36 @@ use super::{LOAD_CORE, Lab, PROXY_CORE};
 use crate::Result;
 use crate::command::root;
 
+/// What a subject is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Weir,
     Nginx,
     Haproxy,
+}
+
+impl Kind {
+    /// Prepares one on the proxy's core. `weir` is the binary, if Weir takes part.
+    pub(super) fn launch(self, weir: Option<&Path>, config: &str) -> Result<Launch> {
+        let launch = match self {
+            Self::Weir => {
+                let binary = weir.and_then(Path::to_str);
+                Weir::launch(binary.ok_or("Weir does not take part in this run")?, config)
+            }
+            Self::Nginx => Nginx::launch(config),
+            Self::Haproxy => Haproxy::launch(config),
+        };
+        Ok(launch.cores(PROXY_CORE))
+    }
+
+    /// Starts what was prepared.
+    pub(super) fn start(self, launch: Launch) -> Result<Running> {
+        Ok(match self {
+            Self::Weir => Running::Weir(Weir::try_launch(launch)?),
+            Self::Nginx => Running::Nginx(Nginx::try_launch(launch)?),
+            Self::Haproxy => Running::Haproxy(Haproxy::try_launch(launch)?),
+        })
+    }
 }
 
 /// A proxy with a config from `bench/http`.
@@ -84,33 +109,19 @@ impl Lab {
 
     /// Prepares a subject on the proxy's core.
     pub(super) fn launch(&self, subject: Subject, origin: &Nginx) -> Result<Launch> {
-        let config = read_config(subject.config)?;
-        let launch = match subject.kind {
-            Kind::Weir => self.launch_weir(&config)?,
-            Kind::Nginx => Nginx::launch(&config),
-            Kind::Haproxy => Haproxy::launch(&config),
-        };
-        Ok(launch.value("origin", origin.addr("web")).cores(PROXY_CORE))
+        let config = read_config("http", subject.config)?;
+        let launch = subject.kind.launch(self.weir.as_deref(), &config)?;
+        Ok(launch.value("origin", origin.addr("web")))
     }
 
     /// Starts a subject on the proxy's core.
     pub(super) fn start(&self, subject: Subject, origin: &Nginx) -> Result<Running> {
-        let launch = self.launch(subject, origin)?;
-        Ok(match subject.kind {
-            Kind::Weir => Running::Weir(Weir::try_launch(launch)?),
-            Kind::Nginx => Running::Nginx(Nginx::try_launch(launch)?),
-            Kind::Haproxy => Running::Haproxy(Haproxy::try_launch(launch)?),
-        })
+        subject.kind.start(self.launch(subject, origin)?)
     }
 
-    /// Prepares a Weir with a config of the scenario's own, on any core.
+    /// Prepares a Weir with a config of the scenario's own.
     pub(super) fn launch_weir(&self, config: &str) -> Result<Launch> {
-        let binary = self
-            .weir
-            .as_deref()
-            .and_then(Path::to_str)
-            .ok_or("Weir does not take part in this run")?;
-        Ok(Weir::launch(binary, config))
+        Kind::Weir.launch(self.weir.as_deref(), config)
     }
 }
 
@@ -121,14 +132,20 @@ pub(super) fn origin() -> Result<Nginx> {
 
 /// Starts the origin on these cores.
 pub(super) fn origin_on(cores: &str) -> Result<Nginx> {
-    let config = read_config("origin.conf")?;
+    origin_with("http", cores)
+}
+
+/// Starts the origin of these benchmarks on these cores.
+pub(super) fn origin_with(bench: &str, cores: &str) -> Result<Nginx> {
+    let config = read_config(bench, "origin.conf")?;
     let launch = Nginx::launch(&config)
         .file("files/1m", pattern(1_000_000))
         .cores(cores);
     Nginx::try_launch(launch)
 }
 
-pub(super) fn read_config(name: &str) -> Result<String> {
-    let path = root().join("bench/http").join(name);
+/// A file in the folder of these benchmarks.
+pub(super) fn read_config(bench: &str, name: &str) -> Result<String> {
+    let path = root().join("bench").join(bench).join(name);
     fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))
 }

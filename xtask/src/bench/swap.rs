@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use weir_testkit::Weir;
 
+use super::Lab;
 use super::routes::{MANY, config, many};
 use super::sample::{median, millis};
-use super::{Lab, PROXY_CORE};
 use crate::Result;
 
 pub(super) fn run(lab: &mut Lab) -> Result<()> {
@@ -19,7 +19,7 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         return Ok(());
     }
     let tables = [config(&many(MANY, "a")), config(&many(MANY, "b"))];
-    let mut weir = Weir::try_launch(lab.launch_weir(&tables[0])?.cores(PROXY_CORE))?;
+    let mut weir = Weir::try_launch(lab.launch_weir(&tables[0])?)?;
     let mut times = Vec::new();
     for round in 0..lab.options.rounds * 2 {
         weir.rewrite_config(&tables[(round + 1) % 2]);

@@ -28,7 +28,7 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     }
     let load = format!("2-{}", cores - 1);
     let origin = subject::origin_on(&load)?;
-    let config = read_config("weir-full.yaml")?;
+    let config = read_config("http", "weir-full.yaml")?;
     let mut rows = Vec::new();
     for (workers, own) in [(1, "0"), (2, "0,1")] {
         let config = config.replace("workers: 1", &format!("workers: {workers}"));

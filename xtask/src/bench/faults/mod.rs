@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 
 use super::report::Report;
 use super::sample::millis;
+use super::words;
 use crate::Result;
 use endpoint::{Endpoints, Fault, LATENCY_MS};
 use figures::{Figures, Phase, Spans};
 use load::Load;
 use options::Options;
-use subject::{Running, Subject};
+use subject::Subject;
 
 const HELP: &str = "\
 cargo xtask bench faults [OPTIONS]
@@ -36,20 +37,14 @@ cargo xtask bench faults [OPTIONS]
 
 /// Runs the faults that the options ask for.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    if args.contains(&"--help") || args.contains(&"-h") {
-        print!("{HELP}");
+    if words::asks_for_help(args, HELP) {
         return Ok(());
     }
     let options = Options::parse(args)?;
     crate::setup::run()?;
-    if thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return Err(
-            "at least two cores are needed: one for the subject, one for load and endpoints"
-                .to_owned(),
-        );
-    }
+    super::needs_two_cores()?;
     let weir = match options.subjects.iter().any(|subject| subject.is_weir()) {
-        true => Some(super::binary(options.weir.as_deref())?),
+        true => Some(super::binary(&options.common)?),
         false => None,
     };
     weir_testkit::raise_descriptor_limit(65_536); // subjects and endpoints inherit it
@@ -87,7 +82,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
             &rows,
         );
     }
-    if options.record {
+    if options.common.record {
         report.record()?;
     }
     Ok(())
@@ -101,7 +96,7 @@ fn one(
     options: &Options,
 ) -> Result<Figures> {
     let mut endpoints = Endpoints::start(fault)?;
-    let running = Running::start(subject, weir, &endpoints)?;
+    let running = subject.start(weir, &endpoints)?;
     let spans = Spans {
         // What is broken from the start has no time before it.
         strike: if fault == Fault::Refuse {
@@ -112,7 +107,7 @@ fn one(
         ..options.spans
     };
     let load = Load {
-        addr: running.addr(),
+        addr: running.server().addr("web"),
         rate: options.rate,
         spans,
     };

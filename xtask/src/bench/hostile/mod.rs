@@ -16,10 +16,12 @@ use weir_testkit::{Load, LoadReport};
 
 use super::report::Report;
 use super::sample::{mebibytes, millis};
+use super::subject::origin_with;
+use super::{LOAD_CORE, words};
 use crate::Result;
 use attack::{Attack, Watch};
 use options::Options;
-use subject::{Running, Subject};
+use subject::Subject;
 
 const HELP: &str = "\
 cargo xtask bench hostile [OPTIONS]
@@ -35,14 +37,13 @@ cargo xtask bench hostile [OPTIONS]
 
 /// Runs the attacks that the options ask for.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    if args.contains(&"--help") || args.contains(&"-h") {
-        print!("{HELP}");
+    if words::asks_for_help(args, HELP) {
         return Ok(());
     }
     let options = Options::parse(args)?;
     crate::setup::run()?;
     let weir = match options.subjects.contains(&Subject::Weir) {
-        true => Some(super::binary(options.weir.as_deref())?),
+        true => Some(super::binary(&options.common)?),
         false => None,
     };
     // Attackers, subjects and the origin inherit it.
@@ -86,7 +87,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
             &rows,
         );
     }
-    if options.record {
+    if options.common.record {
         report.record()?;
     }
     Ok(())
@@ -99,8 +100,8 @@ fn one(
     weir: Option<&Path>,
     options: &Options,
 ) -> Result<Vec<String>> {
-    let origin = subject::origin()?;
-    let running = Running::start(subject, weir, &origin)?;
+    let origin = origin_with("hostile", LOAD_CORE)?;
+    let running = subject.start(weir, &origin)?;
     let server = running.server();
     let load = Load::new(server.addr("web"))
         .connections(2)

@@ -1,13 +1,11 @@
-//! Who is attacked, with a config from `bench/hostile`, and the origin behind it.
+//! Who is attacked, with a config from `bench/hostile`.
 
-use std::fs;
 use std::path::Path;
 
-use weir_testkit::{Nginx, Server, Weir, pattern};
+use weir_testkit::Nginx;
 
-use super::super::{LOAD_CORE, PROXY_CORE};
+use super::super::subject::{Kind, Running, read_config};
 use crate::Result;
-use crate::command::root;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
@@ -32,47 +30,14 @@ impl Subject {
             Self::Nginx => "nginx",
         }
     }
-}
 
-/// A subject at work, on the proxy's core.
-pub(super) enum Running {
-    Weir(Weir),
-    Nginx(Nginx),
-}
-
-impl Running {
-    pub(super) fn start(subject: Subject, weir: Option<&Path>, origin: &Nginx) -> Result<Self> {
-        let launch = match subject {
-            Subject::Weir => {
-                let binary = weir.and_then(Path::to_str).ok_or("no Weir to run")?;
-                Weir::launch(binary, &read("weir.yaml")?)
-            }
-            Subject::Nginx => Nginx::launch(&read("nginx.conf")?),
+    /// Starts it before this origin.
+    pub(super) fn start(self, weir: Option<&Path>, origin: &Nginx) -> Result<Running> {
+        let (kind, config) = match self {
+            Self::Weir => (Kind::Weir, "weir.yaml"),
+            Self::Nginx => (Kind::Nginx, "nginx.conf"),
         };
-        let launch = launch.value("origin", origin.addr("web")).cores(PROXY_CORE);
-        Ok(match subject {
-            Subject::Weir => Self::Weir(Weir::try_launch(launch)?),
-            Subject::Nginx => Self::Nginx(Nginx::try_launch(launch)?),
-        })
+        let launch = kind.launch(weir, &read_config("hostile", config)?)?;
+        kind.start(launch.value("origin", origin.addr("web")))
     }
-
-    pub(super) fn server(&self) -> &Server {
-        match self {
-            Self::Weir(weir) => weir,
-            Self::Nginx(nginx) => nginx,
-        }
-    }
-}
-
-/// Starts the origin on the load's core.
-pub(super) fn origin() -> Result<Nginx> {
-    let launch = Nginx::launch(&read("origin.conf")?)
-        .file("files/1m", pattern(1_000_000))
-        .cores(LOAD_CORE);
-    Nginx::try_launch(launch)
-}
-
-fn read(name: &str) -> Result<String> {
-    let path = root().join("bench/hostile").join(name);
-    fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))
 }
