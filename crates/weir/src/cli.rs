@@ -104,7 +104,9 @@ pub(crate) struct Check {
 
 /// Says what would become of a request, and why.
 ///
-/// The answer comes from the config. If a Weir runs with it, the state of the endpoints comes from there.
+/// The answer comes from the config. If a Weir runs with it, the state of the endpoints comes from there. Credentials among the
+/// fields are tried, and shown to nobody: whose they are, what they lack, by what the request would be counted. What only
+/// somebody else could tell is not asked.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -112,6 +114,7 @@ Examples:
   weir explain GET /users/7                         a path alone: for the first listener
   weir explain POST http://api.example.com/orders -H 'content-length: 5000000'
   weir explain GET http://api.example.com/ --from 10.0.0.9 -H 'x-forwarded-for: 192.0.2.1'
+  weir explain GET http://api.example.com/ -H 'authorization: Bearer eyJ...'
   weir explain GET /a/../admin --json")]
 pub(crate) struct Explain {
     /// The method, such as GET.
@@ -153,7 +156,8 @@ pub(crate) struct Status {
 
 /// Makes a running Weir read its config again.
 ///
-/// If the new config does not compile, the old one goes on serving, and this says why.
+/// If the new config does not compile, the old one goes on serving, and this says why. A changed file is noticed after a second
+/// anyway; if it was read already, this does nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

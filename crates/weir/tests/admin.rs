@@ -48,7 +48,7 @@ fn health_and_readiness() {
 #[test]
 fn status_tells_what_runs() {
     let app = Echo::start("app");
-    let weir = start(CONFIG, &[("app", app.addr())]);
+    let mut weir = start(CONFIG, &[("app", app.addr())]);
     let mut client = weir.client("web");
     assert_eq!(client.get("/").status, 200);
     let status = running::status(&weir);
@@ -86,17 +86,20 @@ fn status_tells_what_runs() {
         (&endpoint["state"], &endpoint["weight"]),
         (&Value::from("unknown"), &Value::from(1))
     );
-    let active = |count: u32| {
+    let active = |weir: &Weir, count: u32| {
         weir_testkit::wait_until("the requests in flight", || {
-            running::status(&weir)["services"][0]["endpoints"][0]["active"] == count
+            running::status(weir)["services"][0]["endpoints"][0]["active"] == count
         });
     };
     // An answer that is whole is counted out just after its last byte.
-    active(0);
+    active(&weir, 0);
 
     client.send("GET /slow/2000 HTTP/1.1\r\nHost: x\r\n\r\n");
-    active(1);
-    assert_eq!(weir.reload().status, 200);
+    active(&weir, 1);
+    weir.signal(Signal::HUP);
+    weir_testkit::wait_until("the reload", || {
+        running::status(&weir)["last_reload"]["ok"] == true
+    });
     let status = running::status(&weir);
     assert_eq!(
         (&status["generation"], &status["last_reload"]["ok"]),
@@ -107,7 +110,7 @@ fn status_tells_what_runs() {
         "the old plan's request is still there"
     );
     assert_eq!(client.response().status, 200);
-    active(0);
+    active(&weir, 0);
 }
 
 #[test]

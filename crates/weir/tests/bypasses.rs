@@ -2,13 +2,29 @@
 
 #[path = "common/apps.rs"]
 mod apps;
+#[path = "common/keys.rs"]
+mod keys;
+
+use std::path::Path;
 
 use apps::{WEIR, request};
-use weir_testkit::{App, RawClient, Reply, Response, Weir, wait_until};
+use keys::{mirror, new_key};
+use weir_testkit::{
+    App, IdentityProvider, RawClient, Request, Response, TempDir, Visitor, Weir, run_cli,
+    wait_until,
+};
 
 fn weir(app: &App, more: &str) -> Weir {
     let config = format!("services: {{ app: ['{}'] }}\n{more}\n", app.addr());
     Weir::start(WEIR, &config)
+}
+
+fn head_of(request: &Request) -> String {
+    let mut text = format!("{}\n", request.target);
+    for (name, value) in &request.headers.0 {
+        text.push_str(&format!("{}: {value}\n", name.to_ascii_lowercase()));
+    }
+    text
 }
 
 fn get(weir: &Weir, target: &str, fields: &str) -> Response {
@@ -47,23 +63,7 @@ routes: [ { path: /*, service: app } ]
 #[test]
 fn what_policies_and_routes_require_adds_up() {
     let app = App::fine("app");
-    let key = std::process::Command::new(WEIR)
-        .args([
-            "key",
-            "new",
-            "--json",
-            "--id",
-            "a",
-            "--metadata",
-            "role=user",
-        ])
-        .output()
-        .expect("weir key");
-    let made: serde_json::Value = serde_json::from_slice(&key.stdout).expect("JSON");
-    let hash = made["hash"]
-        .as_str()
-        .or_else(|| made["entry"]["hash"].as_str())
-        .expect("a hash");
+    let (secret, hash) = new_key("a");
     let weir = weir(
         &app,
         &format!(
@@ -81,21 +81,14 @@ routes:
 "
         ),
     );
-    let field = format!("X-Api-Key: {}\r\n", made["key"].as_str().expect("a key"));
+    let field = format!("X-Api-Key: {secret}\r\n");
     let status = |target: &str| get(&weir, target, &field).status;
     assert_eq!(["/user", "/route", "/policy"].map(status), [200, 403, 403]);
 }
 
 #[test]
 fn nobody_spells_where_they_come_from_in_another_way() {
-    let app = App::start("app", |request| {
-        let names = request
-            .headers
-            .0
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\n"));
-        Reply::ok().body(names.collect::<String>())
-    });
+    let app = mirror();
     let weir = weir(
         &app,
         "listeners: { web: '@web@' }\nroutes: [ { path: /*, service: app } ]",
@@ -106,7 +99,7 @@ fn nobody_spells_where_they_come_from_in_another_way() {
         !seen.contains("6.6.6.6") && !seen.contains("evil"),
         "{seen}"
     );
-    assert!(seen.contains("X-Other_Name: kept"), "{seen}");
+    assert!(seen.contains("x-other_name: kept"), "{seen}");
 }
 
 #[test]
@@ -126,7 +119,7 @@ routes: [ { path: /*, service: app, rate_limit: { limits: 2/min, key: header x-k
 #[test]
 fn a_list_that_is_being_written_lets_nobody_in() {
     let app = App::fine("app");
-    let dir = weir_testkit::TempDir::new("lists");
+    let dir = TempDir::new("lists");
     let list = dir.path().join("deny.txt");
     std::fs::write(&list, "127.0.0.0/8\n").expect("written");
     let weir = weir(
@@ -142,7 +135,7 @@ routes: [ {{ path: /*, service: app, firewall: {{ deny: 'file:{}' }} }} ]
     assert_eq!(get(&weir, "/", "").status, 403);
     std::fs::write(&list, "").expect("emptied");
     let told = |weir: &Weir| weir.metrics().sum("weir_firewall_entries", &[]);
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    wait_until("the event", || weir.stderr().contains("it is empty"));
     assert_eq!((get(&weir, "/", "").status, told(&weir)), (403, 1.0));
     // Whoever means it, says so.
     std::fs::write(&list, "# nobody now\n").expect("written");
@@ -152,23 +145,8 @@ routes: [ {{ path: /*, service: app, firewall: {{ deny: 'file:{}' }} }} ]
 
 #[test]
 fn a_forged_token_does_not_travel_beside_a_good_key() {
-    let app = App::start("app", |request| {
-        let names = request
-            .headers
-            .0
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\n"));
-        Reply::ok().body(names.collect::<String>())
-    });
-    let key = std::process::Command::new(WEIR)
-        .args(["key", "new", "--json", "--id", "acme"])
-        .output()
-        .expect("weir key");
-    let made: serde_json::Value = serde_json::from_slice(&key.stdout).expect("JSON");
-    let hash = made["hash"]
-        .as_str()
-        .or_else(|| made["entry"]["hash"].as_str())
-        .expect("a hash");
+    let app = mirror();
+    let (secret, hash) = new_key("acme");
     let weir = weir(
         &app,
         &format!(
@@ -183,15 +161,260 @@ routes:
 "
         ),
     );
-    let key = made["key"].as_str().expect("a key");
     let answer = get(
         &weir,
         "/both",
-        &format!("X-Api-Key: {key}\r\nAuthorization: Bearer forged\r\n"),
+        &format!("X-Api-Key: {secret}\r\nAuthorization: Bearer forged\r\n"),
     );
     let seen = answer.text();
     assert!(answer.status != 200 || !seen.contains("forged"), "{seen}");
     // A tab behind the scheme is as good as a space: it is a token, and a bad one.
     let answer = get(&weir, "/open", "Authorization: Bearer\tforged\r\n");
     assert_eq!(answer.status, 401, "{answer:?}");
+}
+
+#[test]
+fn a_key_in_the_query_reaches_nobody_else() {
+    let (app, shadow) = (mirror(), mirror());
+    let authz = App::fine("authz");
+    let (secret, hash) = new_key("acme");
+    let weir = Weir::start(
+        WEIR,
+        &format!(
+            "
+listeners: {{ web: '@web@' }}
+policies:
+  keys: {{ api_key: {{ query: key, keys: [ {{ id: acme, hash: '{hash}' }} ] }} }}
+defaults: {{ policies: keys }}
+routes:
+  - {{ path: /plain, service: app, mirror: shadow }}
+  - {{ path: /parameter, service: app, mirror: shadow, rewrite: '/to?from={{query}}&key=ours' }}
+  - {{ path: /segment, service: app, mirror: shadow, rewrite: '/to/{{query}}/end' }}
+  - path: /told
+    service: app
+    transform:
+      request: {{ set: {{ x-told: '{{path}}?{{query}}' }}, rename: {{ referer: x-page }} }}
+      response: {{ set: {{ x-told: '{{query}}' }} }}
+  - {{ path: /asked, service: app, forward_auth: {{ service: authz, pass: [referer, x-other] }} }}
+  - {{ path: /free, service: app, policies: none }}
+services:
+  app: ['{}']
+  shadow: ['{}']
+  authz: ['{}']
+",
+            app.addr(),
+            shadow.addr(),
+            authz.addr()
+        ),
+    );
+    let page = |query: &str| format!("Referer: http://app.example/page?{query}&page=2\r\n");
+    for (path, left, referer) in [
+        ("/plain", "/plain?a=1&b=2", "referer"),
+        ("/parameter", "/to?from=a=1&b=2&key=ours", "referer"),
+        ("/segment", "/to/a=1&b=2/end", "referer"),
+        ("/told", "x-told: /told?a=1&b=2", "x-page"),
+        ("/asked", "/asked?a=1&b=2", "referer"),
+        ("/free", "/free?a=1&b=2", "referer"),
+    ] {
+        for name in ["key", "%6b%65y"] {
+            let mine = format!("{name}={secret}");
+            let query = match path {
+                "/free" => "a=1&b=2".to_owned(),
+                _ => format!("a=1&{mine}&b=2"),
+            };
+            let answer = get(&weir, &format!("{path}?{query}"), &page(&mine));
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            let seen = answer.text();
+            assert!(!format!("{answer:?}").contains(&secret), "{path}: {seen}");
+            assert!(!seen.contains(&secret), "{path}: {seen}");
+            assert!(seen.contains(left), "{path}: {seen}");
+            let referer = format!("\n{referer}: http://app.example/page?page=2\n");
+            assert!(seen.contains(&referer), "{path}: {seen}");
+        }
+    }
+    // An explanation tells the same.
+    let config = weir.config().display().to_string();
+    for (path, left) in [
+        ("/plain", "GET /plain?a=1 HTTP/1.1"),
+        ("/parameter", "GET /to?from=a=1&key="),
+        ("/segment", "GET /to/a=1/end?a=1 HTTP/1.1"),
+    ] {
+        let url = format!("http://app.example{path}?key={secret}&a=1");
+        let told = run_cli(
+            WEIR,
+            &["explain", "GET", &url, "-c", &config],
+            Path::new("/"),
+        );
+        assert!(told.stdout.contains(left), "{path}: {told:?}");
+    }
+    // What is no credential of its route is nobody's business.
+    let seen = get(&weir, "/free?key=mine", "").text();
+    assert!(seen.starts_with("/free?key=mine\n"), "{seen}");
+
+    shadow.wait_requests(6);
+    for (app, who) in [(&shadow, "the copies"), (&authz, "forward_auth")] {
+        let all = app.seen();
+        assert!(!all.is_empty(), "{who}");
+        for seen in all {
+            let seen = head_of(&seen.request);
+            assert!(!seen.contains(&secret), "{who}: {seen}");
+            assert!(seen.contains("a=1&b=2"), "{who}: {seen}");
+            assert!(seen.contains("page?page=2"), "{who}: {seen}");
+        }
+    }
+    wait_until("the log", || weir.access_log().len() >= 13);
+    for line in weir.access_log() {
+        assert!(!line.to_string().contains(&secret), "{line}");
+    }
+}
+
+#[test]
+fn a_service_that_is_asked_sees_what_the_client_sent() {
+    let (app, authz) = (mirror(), App::fine("authz"));
+    let (secret, hash) = new_key("acme");
+    let weir = Weir::start(
+        WEIR,
+        &format!(
+            "
+listeners: {{ web: '@web@' }}
+policies: {{ keys: {{ api_key: {{ query: key, keys: [ {{ id: acme, hash: '{hash}' }} ] }} }} }}
+routes: [ {{ path: /*, service: app, auth: keys, forward_auth: authz }} ]
+services: {{ app: ['{}'], authz: ['{}'] }}
+",
+            app.addr(),
+            authz.addr()
+        ),
+    );
+    assert_eq!(get(&weir, &format!("/?key={secret}"), "").status, 200);
+    let asked = head_of(&authz.seen()[0].request);
+    let uri = format!("x-forwarded-uri: /?key={secret}\n");
+    assert!(asked.contains(&uri), "{asked}");
+}
+
+#[test]
+fn a_location_carries_a_key_to_no_other_host() {
+    let app = App::fine("app");
+    let (secret, hash) = new_key("acme");
+    let weir = weir(
+        &app,
+        &format!(
+            "
+listeners: {{ web: {{ address: '@web@', http: {{ forwarded: {{ trusted: [127.0.0.0/8] }} }} }} }}
+policies: {{ keys: {{ api_key: {{ query: key, keys: [ {{ id: acme, hash: '{hash}' }} ] }} }} }}
+defaults: {{ policies: keys }}
+routes:
+  - {{ path: /path, redirect: '/new' }}
+  - {{ path: /whole, redirect: '/new?from={{query}}' }}
+  - {{ path: /host, redirect: 'https://{{host}}:8443{{path}}' }}
+  - {{ path: /named, redirect: 'https://APP.example/new' }}
+  - {{ path: /plain, redirect: 'http://{{host}}/new' }}
+  - {{ path: /other, redirect: 'https://elsewhere.example{{path}}' }}
+  - {{ path: /longer, redirect: 'https://www.{{host}}/new?from={{query}}' }}
+  - {{ path: /fragment, redirect: 'https://elsewhere.example/?#{{query}}' }}
+  - {{ path: /scheme, redirect: 'app://{{host}}/new' }}
+"
+        ),
+    );
+    let https = "X-Forwarded-Proto: https\r\n";
+    for (path, fields, location) in [
+        ("/path", "", "/new?key=KEY&a=1"),
+        ("/whole", "", "/new?from=key=KEY&a=1"),
+        ("/host", "", "https://app.example:8443/host?key=KEY&a=1"),
+        ("/named", "", "https://APP.example/new?key=KEY&a=1"),
+        ("/plain", "", "http://app.example/new?key=KEY&a=1"),
+        ("/plain", https, "http://app.example/new?a=1"),
+        ("/other", "", "https://elsewhere.example/other?a=1"),
+        ("/longer", "", "https://www.app.example/new?from=a=1"),
+        ("/fragment", "", "https://elsewhere.example/#a=1"),
+        ("/scheme", "", "app://app.example/new?a=1"),
+    ] {
+        let query = format!("key={secret}&a=1");
+        let answer = get(&weir, &format!("{path}?{query}"), fields);
+        let expected = location.replace("KEY", &secret);
+        assert_eq!(answer.header("location"), Some(&*expected), "{path}");
+        assert_eq!(answer.status, 308, "{path}");
+        if fields.is_empty() {
+            let config = weir.config().display().to_string();
+            let url = format!("http://app.example{path}?{query}");
+            let args = ["explain", "GET", &url, "-c", &config, "--json"];
+            let told = run_cli(WEIR, &args, Path::new("/"));
+            let blotted = location.replace("KEY", "***");
+            let same = [&expected, &blotted].map(|text| told.stdout.contains(text.as_str()));
+            assert!(same.contains(&true), "{path}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_hidden_credential_does_not_travel_under_another_name() {
+    let app = mirror();
+    let (secret, hash) = new_key("acme");
+    let weir = weir(
+        &app,
+        &format!(
+            "
+listeners: {{ web: '@web@' }}
+policies:
+  keys: {{ api_key: {{ header: x-key, scheme: Bearer, keys: [ {{ id: acme, hash: '{hash}' }} ] }} }}
+  old: {{ transform: {{ request: {{ rename: {{ x-key: x-old-key, authorization: x-old-authorization, x-tag: x-old-tag }} }} }} }}
+routes: [ {{ path: /*, service: app, auth: keys, policies: old }} ]
+"
+        ),
+    );
+    for credential in ["X-Key: ", "Authorization: Bearer "] {
+        let fields = format!("{credential}{secret}\r\nX-Tag: kept\r\n");
+        let seen = get(&weir, "/", &fields).text();
+        assert!(!seen.contains(&secret), "{seen}");
+        assert!(seen.contains("x-old-tag: kept\n"), "{seen}");
+    }
+}
+
+#[test]
+fn nobody_comes_back_from_a_login_with_a_key() {
+    let (provider, app) = (IdentityProvider::start(), mirror());
+    let (secret, hash) = new_key("acme");
+    let weir = weir(
+        &app,
+        &format!(
+            "
+listeners: {{ web: '@web@' }}
+policies:
+  people: {{ oidc: {{ issuer: {}, client_id: shop, client_secret: a secret, session_secrets: 0123456789abcdef0123456789abcdef }} }}
+  keys: {{ api_key: {{ query: key, keys: [ {{ id: acme, hash: '{hash}' }} ] }} }}
+  old: {{ transform: {{ request: {{ rename: {{ cookie: x-old-cookie }} }} }} }}
+routes:
+  - {{ path: /both, service: app, auth: [people, keys], policies: old }}
+  - {{ path: /people, service: app, auth: people }}
+",
+            provider.issuer()
+        ),
+    );
+    let base = format!("http://localhost:{}", weir.addr("web").port());
+    let callback = format!("{base}/oauth2/callback");
+    provider.web_client("shop", "a secret", &callback, &base);
+    let here = |url: &str| url.starts_with(&base) && !url.starts_with(&callback);
+    let mut visitor = Visitor::default();
+    let page = format!("{base}/people?a=1&key=mine");
+    let (at, answer) = visitor.log_in(&page, "ann", here);
+    assert_eq!(at, page, "a parameter like any other here: {answer:?}");
+    // A session that has ended, and a key beside it.
+    let session: Vec<String> = visitor
+        .cookie_names()
+        .into_iter()
+        .filter(|name| name.starts_with("weir_"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(session.len(), 1, "{session:?}");
+    visitor.set_cookie(&format!("{}=over; Path=/", session[0]));
+    let (at, answer) = visitor.log_in(&format!("{base}/both?key={secret}&a=1"), "ann", |url| {
+        here(url) && !url.contains(&secret)
+    });
+    assert_eq!(at, format!("{base}/both?a=1"), "{answer:?}");
+    // Nor does their session go to the endpoint under another name.
+    visitor.set_cookie("mine=1; Path=/");
+    let seen = visitor.ask(&at, None).text();
+    assert!(seen.contains("x-auth-subject: ann\n"), "{seen}");
+    assert!(seen.contains("\nx-old-cookie: "), "{seen}");
+    assert!(seen.contains("; mine=1\n"), "{seen}");
+    assert!(!seen.contains("weir_"), "{seen}");
 }

@@ -30,7 +30,7 @@ services:
 #[test]
 fn an_endpoint_is_not_blamed_for_what_a_slow_service_takes() {
     let app = App::fine("app");
-    let authz = App::start("authz", |_| Reply::ok().after(Duration::from_millis(400)));
+    let authz = App::start("authz", |_| Reply::ok().after(Duration::from_millis(900)));
     let weir = start(&format!(
         "
 workers: 1
@@ -38,32 +38,32 @@ listeners: {{ web: '@web@' }}
 routes:
   - path: /*
     service: app
-    forward_auth: authz
-    timeout: {{ first_byte: 200ms }}
-    retries: {{ hedge_after: 100ms }}
+    forward_auth: {{ service: authz, timeout: 10s }}
+    timeout: {{ first_byte: 800ms }}
+    retries: {{ hedge_after: 700ms }}
 services:
-  app: {{ endpoints: ['{}'], breaker: {{ slow_rate: 50%, slow_after: 200ms, min_requests: 3 }} }}
+  app: {{ endpoints: ['{}'], breaker: {{ slow_rate: 50%, slow_after: 800ms, min_requests: 3 }} }}
   authz: ['{}']
 ",
         app.addr(),
         authz.addr()
     ));
     let mut client = weir.client("web");
-    for number in 0..6 {
+    for number in 0..4 {
         assert_eq!(client.get(&format!("/{number}")).status, 200, "{number}");
     }
-    assert_eq!(app.requests(), 6);
-    let line = weir.wait_log("the last", |line| line["target"] == "/5");
+    assert_eq!(app.requests(), 4);
+    let line = weir.wait_log("the last", |line| line["target"] == "/3");
     assert!(
         line["duration_ms"]
             .as_f64()
-            .is_some_and(|took| took >= 400.0),
+            .is_some_and(|took| took >= 900.0),
         "{line}"
     );
     assert!(
         line["first_byte_ms"]
             .as_f64()
-            .is_some_and(|took| took < 200.0),
+            .is_some_and(|took| took < 800.0),
         "{line}"
     );
 }
@@ -309,13 +309,11 @@ fn whatever_is_not_clear_lets_nobody_pass() {
         ("304", Reply::status(304)),
         ("429", Reply::status(429)),
         ("reset", Reply::reset()),
-        ("too late", Reply::ok().after(Duration::from_secs(2))),
+        ("too late", Reply::hold()),
     ] {
         authz.behave(move |_| reply.clone());
-        let begin = Instant::now();
         let response = get(&weir, "/", "");
         assert_eq!(response.status, 503, "{name}: {response:?}");
-        assert!(begin.elapsed() < Duration::from_millis(1500), "{name}");
         assert_eq!(
             response.header("content-type"),
             Some("application/problem+json")
@@ -324,8 +322,10 @@ fn whatever_is_not_clear_lets_nobody_pass() {
     assert_eq!(app.requests(), 0);
     let line = weir.wait_log("a failure", |line| line["status"] == 503);
     assert_eq!(line["reason"], "auth_unavailable", "{line}");
+    weir.wait_log("the last failure", |line| line["rule"] == "timeout");
     authz.behave(|_| Reply::ok());
-    assert_eq!(get(&weir, "/", "").status, 200, "it recovers");
+    // In a time that a busy machine may need more than once.
+    wait_until("it to recover", || get(&weir, "/", "").status == 200);
 }
 
 #[test]
@@ -375,9 +375,10 @@ fn answers_that_break_the_rules_let_nobody_pass() {
     for (name, script) in hostile {
         let authz = Origin::script(script);
         let weir = weir(&app, &format!("'{}'", authz.addr()), "", "timeout: 500ms");
-        let begin = Instant::now();
         assert_eq!(get(&weir, "/", "").status, 503, "{name}");
-        assert!(begin.elapsed() < Duration::from_secs(3), "{name}");
+        if name == "silence" {
+            weir.wait_log(name, |line| line["rule"] == "timeout");
+        }
     }
     assert_eq!(app.requests(), 0);
 }
@@ -389,17 +390,15 @@ fn a_trickle_is_no_answer() {
         Step::ReadRequest,
         Step::SendBytewise(
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(),
-            Duration::from_millis(100),
+            Duration::from_millis(300),
         ),
     ]);
     let weir = weir(&app, &format!("'{}'", authz.addr()), "", "timeout: 500ms");
     let begin = Instant::now();
     assert_eq!(get(&weir, "/", "").status, 503);
-    assert!(
-        begin.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begin.elapsed()
-    );
+    // All of it would take twelve seconds.
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(app.requests(), 0);
 }
 

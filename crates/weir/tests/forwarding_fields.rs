@@ -66,12 +66,34 @@ fn what_trusted_proxies_say_is_extended() {
     assert_eq!(all(&got, "x-forwarded-port"), ["1"]);
     assert_eq!(
         all(&got, "forwarded"),
-        ["for=1.2.3.4, for=127.0.0.1;host=\"shop.example:81\";proto=http"]
+        [
+            "for=1.2.3.4;host=\"evil\";proto=https, for=5.6.7.8, for=9.9.9.9, \
+          for=127.0.0.1;host=\"shop.example:81\";proto=http"
+        ]
     );
     let got = ask(&weir, "");
     assert_eq!(all(&got, "x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(all(&got, "x-forwarded-proto"), ["http"]);
     assert_eq!(all(&got, "x-forwarded-host"), ["shop.example:81"]);
+}
+
+#[test]
+fn only_the_fields_that_trusted_proxies_write_are_believed() {
+    let echo = Echo::start("app");
+    let weir = one_service(
+        echo.addr(),
+        "forwarded: { trusted: [127.0.0.0/8], read: forwarded }",
+        "",
+    );
+    // The proxy passes on what its client wrote in the fields that it does not write itself.
+    let got = ask(
+        &weir,
+        "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\nForwarded: for=192.0.2.1;proto=https\r\n",
+    );
+    assert_eq!(all(&got, "x-forwarded-for"), ["192.0.2.1, 127.0.0.1"]);
+    assert_eq!(all(&got, "x-forwarded-proto"), ["https"]);
+    assert_eq!(all(&got, "x-forwarded-host"), ["shop.example:81"]);
+    assert_eq!(all(&got, "forwarded"), [""; 0]);
 }
 
 #[test]

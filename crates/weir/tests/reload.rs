@@ -123,13 +123,69 @@ fn each_cause_reloads_and_says_so() {
         event["cause"] == "admin API"
     });
 
-    // With nothing changed it is still a reload.
+    // SIGHUP reads everything again, changed or not.
     let before = generation(&weir);
     weir.signal(Signal::HUP);
     wait_until("another generation", || generation(&weir) > before);
     wait_event(&weir, "config reloaded", |event| event["cause"] == "SIGHUP");
     let last = &status(&weir)["last_reload"];
     assert_eq!(last["ok"], true, "{last}");
+}
+
+#[test]
+fn what_was_read_already_is_not_read_again_on_demand() {
+    let app = Echo::start("app");
+    let mut weir = start(&numbered(0), &[("one", app.addr())]);
+    let reloads = |weir: &Weir| {
+        let read = |event: &&Value| event["message"] == "config reloaded";
+        events(weir).iter().filter(read).count()
+    };
+    let secret = weir.dir().join("secret");
+    fs::write(&secret, "0123456789abcdef").expect("written");
+    let config = weir.config().display().to_string();
+    let admin = weir.addr("admin").to_string();
+    let on_demand = |weir: &Weir| {
+        let arguments = ["reload", "-c", &config, "--admin", &admin];
+        run_cli(WEIR, &arguments, weir.dir())
+    };
+
+    // Saved, and read before anybody asks for it.
+    weir.rewrite_config(&numbered(2));
+    wait_version(&mut weir.client("web"), 2);
+    wait_until("the event", || reloads(&weir) == 1);
+    for _ in 0..2 {
+        let asked = on_demand(&weir);
+        assert_eq!(asked.code, Some(0), "{asked:?}");
+        let said = "up to date: nothing has changed since the config was read ";
+        assert!(asked.stdout.starts_with(said), "{asked:?}");
+        assert!(asked.stdout.contains("4 routes, 2 services"), "{asked:?}");
+    }
+    assert_eq!((reloads(&weir), generation(&weir)), (1, 2));
+
+    // Saved, and read because somebody asked: the watcher finds nothing to do, two looks later.
+    weir.rewrite_config(&numbered(4));
+    let asked = on_demand(&weir);
+    assert!(asked.stdout.contains("4 routes, 2 services"), "{asked:?}");
+    assert_eq!(weir.client("web").get("/version").text(), "v4");
+    thread::sleep(Duration::from_millis(2200));
+    assert_eq!((reloads(&weir), generation(&weir)), (2, 3));
+
+    // What was refused is told again.
+    weir.rewrite_config("nonsense: true\n");
+    for _ in 0..2 {
+        assert_eq!(on_demand(&weir).code, Some(1));
+    }
+    let with_secret = numbered(6).replace(
+        "balance: random",
+        "balance: random\n    sticky: { cookie: lb, secret: 'file:secret' }",
+    );
+    // A file that is named for the first time is no reason to read it twice, and a change of it is one.
+    assert_eq!(weir.reload_with(&with_secret).status, 200);
+    let before = generation(&weir);
+    assert!(on_demand(&weir).stdout.starts_with("up to date: "));
+    fs::write(&secret, "fedcba9876543210").expect("written");
+    assert_eq!(on_demand(&weir).code, Some(0));
+    wait_until("another generation", || generation(&weir) == before + 1);
 }
 
 #[test]

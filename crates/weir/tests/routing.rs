@@ -500,3 +500,50 @@ fn ten_thousand_routes_lead_where_they_should_and_reload() {
     assert_eq!(weir.client("web").get("/exact/0").text(), "g4 0");
     assert_eq!(weir.client("web").get("/exact/400").text(), "none");
 }
+
+#[test]
+fn encoded_slashes_mean_what_the_listener_says() {
+    let app = Echo::start("app");
+    let config = "
+listeners:
+  keep: '@keep@'
+  reject: { address: '@reject@', http: { escaped_slashes: reject } }
+  decode: { address: '@decode@', http: { escaped_slashes: decode } }
+routes:
+  - { path: /public/*, service: app }
+  - { path: /admin/*, service: app, firewall: { rules: [ { deny: /admin/secret/* } ] } }
+services: { app: ['@app@'] }
+";
+    let weir = start(config, &[("app", app.addr())]);
+    let ask = |listener: &str, target: &str| {
+        let mut client = weir.client(listener);
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let response = client.response();
+        match response.status {
+            200 => target_of(&response),
+            status => status.to_string(),
+        }
+    };
+    for (target, keep, reject, decode) in [
+        ("/public/a", "/public/a", "/public/a", "/public/a"),
+        ("/public/a%2fb", "/public/a%2Fb", "400", "/public/a/b"),
+        ("/public%2Fa", "404", "400", "/public/a"),
+        ("/public/x%2F..%2F..%2Fadmin/a", "400", "400", "/admin/a"),
+        ("/admin%2Fsecret%2Fa", "404", "400", "403"),
+        ("/admin/secret%2fa?b=%2F", "403", "400", "403"),
+        ("/public/a%5Cb", "/public/a%5Cb", "400", "400"),
+        (
+            "/public/a?b=%2F",
+            "/public/a?b=%2F",
+            "/public/a?b=%2F",
+            "/public/a?b=%2F",
+        ),
+    ] {
+        let found = ["keep", "reject", "decode"].map(|listener| ask(listener, target));
+        assert_eq!(found, [keep, reject, decode], "{target}");
+    }
+    let line = weir.wait_log("a refusal", |line| {
+        line["listener"] == "reject" && line["status"] == 400
+    });
+    assert_eq!(line["rule"], "bad_path");
+}

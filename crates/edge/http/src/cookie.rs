@@ -24,19 +24,29 @@ pub(crate) fn name(pair: &[u8]) -> &[u8] {
 /// of which nothing is left is left out.
 pub(crate) fn write_without(out: &mut Vec<u8>, fields: &Fields, drops: impl Fn(&[u8]) -> bool) {
     for line in fields.all(FieldId::Cookie) {
-        let mut first = true;
-        for pair in pairs(line) {
-            if pair.is_empty() || drops(split(pair).0) {
-                continue;
-            }
-            let before: &[u8] = if first { b"Cookie: " } else { b"; " };
-            out.extend_from_slice(before);
-            out.extend_from_slice(pair);
-            first = false;
-        }
-        if !first {
+        let start = out.len();
+        out.extend_from_slice(b"Cookie: ");
+        let before = out.len();
+        push_without(out, line, &drops);
+        if out.len() == before {
+            out.truncate(start);
+        } else {
             out.extend_from_slice(b"\r\n");
         }
+    }
+}
+
+/// Appends the cookies of one field, without those whose names `drops` wants out.
+pub(crate) fn push_without(out: &mut Vec<u8>, line: &[u8], drops: impl Fn(&[u8]) -> bool) {
+    let start = out.len();
+    for pair in pairs(line) {
+        if pair.is_empty() || drops(split(pair).0) {
+            continue;
+        }
+        if out.len() > start {
+            out.extend_from_slice(b"; ");
+        }
+        out.extend_from_slice(pair);
     }
 }
 

@@ -3,18 +3,24 @@
 //! A question goes through the same codec, the same normalisation, the same table and the same writers as a request,
 //! so an explanation cannot tell another story than the workers do.
 
-use std::{net::IpAddr, time::Duration};
+mod action;
+mod head;
+mod request;
 
-use weir_net::Micros;
-use weir_service::Policy;
+use std::net::IpAddr;
 
+use weir_auth::Hidden;
+use weir_firewall::Memo;
+
+pub use self::action::{ExplainedAction, ExplainedHedge, ExplainedService};
+use self::head::without_parameters;
+use self::request::{answer, client_of, exchange_of, parse, text};
 use crate::{
-    codec::{BodyLength, FieldId, Method, Names, Parsed, RequestHead, TargetForm, encode},
-    exchange::{Exchange, Headers, Stays, forward},
+    codec::{BodyLength, Method, RequestHead, TargetForm},
+    exchange::{AMBIGUOUS_PATH, Exchange, Headers, forward},
     guard::{self, ExplainedPolicy},
-    plan::{Action, AddressText, Hedge, ListenerPlan, Plan, RoutePlan},
-    proxy::NEVER,
-    route::{self, Captures, Lookup, Outcome, Template, Values, Verdict},
+    plan::{ListenerPlan, Plan, RoutePlan},
+    route::{self, Captures, Lookup, Outcome, Values, Verdict},
 };
 
 /// A request that was never sent.
@@ -30,6 +36,8 @@ pub struct Question<'a> {
     pub target: &'a str,
     /// Its fields, Host among them.
     pub fields: &'a [(String, String)],
+    /// When it comes, in seconds since 1970.
+    pub now: u64,
 }
 
 /// What would become of it.
@@ -39,6 +47,8 @@ pub struct Explanation {
     pub listener: String,
     /// The path that the route is chosen by, when that is not the one that was sent.
     pub normalized: Option<String>,
+    /// The target of the request, without credentials in its query.
+    pub target: String,
     /// What became of each route, the most specific first.
     pub steps: Vec<ExplainedStep>,
     /// What comes of it.
@@ -89,88 +99,31 @@ pub struct ExplainedRoute {
     pub action: ExplainedAction,
 }
 
-/// What a route does with a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ExplainedAction {
-    /// An endpoint of a service gets it.
-    Service(Box<ExplainedService>),
-    /// The client is sent elsewhere.
-    Redirect {
-        /// The status.
-        status: u16,
-        /// The place.
-        location: String,
-    },
-    /// It gets a fixed answer.
-    Respond {
-        /// The status.
-        status: u16,
-        /// Bytes of the body.
-        length: u64,
-    },
-    /// It gets a file.
-    Files {
-        /// The directory that it comes from.
-        root: String,
-        /// The path below the root.
-        path: String,
-    },
-}
-
-/// What the endpoint of a service gets, and how long it may take.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExplainedService {
-    /// The name of the service.
-    pub service: String,
-    /// All services that requests of the route are shared out among, with their shares as parts of one; empty if there is
-    /// no choice.
-    pub split: Vec<(String, f64)>,
-    /// Whether a cookie of the request led to this service, rather than the largest share.
-    pub kept: bool,
-    /// The service that gets copies, and of how many requests, as a part of one.
-    pub mirror: Option<(String, f64)>,
-    /// The cookies that keep a user on a service of the split, and on an endpoint.
-    pub sticky: Vec<String>,
-    /// The head, line by line. What is made anew for each request stands in angle brackets.
-    pub head: Vec<String>,
-    /// For the whole exchange, if there is a bound.
-    pub total: Option<Duration>,
-    /// For a connection.
-    pub connect: Duration,
-    /// For the head of the answer.
-    pub first_byte: Duration,
-    /// Without progress of the answer's body.
-    pub idle: Duration,
-    /// How often it may be tried again.
-    pub retries: u32,
-    /// After which failures.
-    pub retry_on: Vec<&'static str>,
-    /// How long one try may take, if less than the whole.
-    pub per_try: Option<Duration>,
-    /// Retries that the service may get on top of its requests, in percent of these.
-    pub retry_budget: u32,
-    /// Retries a second that it always may.
-    pub retry_floor: u32,
-    /// When a second endpoint gets the request as well.
-    pub hedge: Option<ExplainedHedge>,
-    /// What else is to be known about the service.
-    pub policy: Policy,
-}
-
-/// When a second endpoint gets a request as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExplainedHedge {
-    /// After this time without an answer.
-    After(Duration),
-    /// After the time that 95 of 100 answers took lately.
-    P95,
-}
-
 /// What is known before the decision falls.
 #[derive(Default)]
 struct Trail {
     normalized: Option<String>,
     steps: Vec<ExplainedStep>,
+}
+
+/// A request and the route that takes it.
+struct Case<'a> {
+    route: &'a RoutePlan,
+    question: &'a Question<'a>,
+    request: &'a RequestHead,
+    listener: &'a ListenerPlan,
+    values: &'a Values<'a>,
+    /// The request with what is known about who sends it.
+    known: &'a Exchange,
+}
+
+/// The names of parameters that are told to nobody.
+fn parameters(hidden: &[Hidden]) -> Vec<String> {
+    let names = hidden.iter().filter_map(|hidden| match hidden {
+        Hidden::Parameter(name) => Some(name.to_string()),
+        _ => None,
+    });
+    names.collect()
 }
 
 impl Plan {
@@ -184,6 +137,7 @@ impl Plan {
         Some(Explanation {
             listener: listener.name.to_string(),
             normalized: trail.normalized,
+            target: without_parameters(question.target, &parameters(&self.hidden_parameters)),
             steps: trail.steps,
             decision: match decided {
                 Ok(route) => Decision::Routed(Box::new(route)),
@@ -199,7 +153,7 @@ impl Plan {
         listener: &ListenerPlan,
         trail: &mut Trail,
     ) -> Result<ExplainedRoute, ExplainedAnswer> {
-        let request = parse(question, listener)?;
+        let request = parse(question, listener, &self.identity_names)?;
         match request.method() {
             Method::Connect | Method::Trace => {
                 return Err(answer(501, "Weir does not serve this method."));
@@ -213,8 +167,8 @@ impl Plan {
             _ => {}
         }
         let mut path = Vec::new();
-        match route::normalize(request.path(), &mut path) {
-            Ok(route::Normalized::AsSent) => path.extend_from_slice(request.path()),
+        match route::normalize(request.path(), listener.escaped_slashes, &mut path) {
+            Ok(route::Normalized::AsSent) => request.path().clone_into(&mut path),
             Ok(route::Normalized::Rewritten) => trail.normalized = Some(text(&path)),
             Err(error) => return Err(answer(400, &error.to_string())),
         }
@@ -267,6 +221,10 @@ impl Plan {
             }
         };
         let route = &self.routes[self.rule_routes[rule as usize] as usize];
+        if let Some(other) = self.stricter_reading(&lookup, &headers, route) {
+            let detail = format!("{AMBIGUOUS_PATH} It is the route {}.", other.name);
+            return Err(answer(400, &detail));
+        }
         let max_body = route.max_body.on(listener);
         if let BodyLength::Length(length) = request.body()
             && length > max_body
@@ -279,6 +237,18 @@ impl Plan {
             query: request.query(),
             captures: &captures,
         };
+        let mut known = exchange_of(question, listener, &self.identity_names, &path)?;
+        let policies = route.guard.as_ref().map_or_else(Vec::new, |guard| {
+            guard.explain(&mut known, client, &route.name, question.now)
+        });
+        let case = Case {
+            route,
+            question,
+            request: &request,
+            listener,
+            values: &values,
+            known: &known,
+        };
         let parameters = self.table.parameters(rule).iter().enumerate();
         Ok(ExplainedRoute {
             name: route.name.to_string(),
@@ -289,24 +259,9 @@ impl Plan {
                 })
                 .collect(),
             max_body: (max_body != u64::MAX).then_some(max_body),
-            policies: self.policies(route, question, listener, &path, client)?,
-            action: self.action(route, question, &request, listener, &values)?,
+            policies,
+            action: self.explain_action(&case)?,
         })
-    }
-
-    fn policies(
-        &self,
-        route: &RoutePlan,
-        question: &Question<'_>,
-        listener: &ListenerPlan,
-        path: &[u8],
-        client: IpAddr,
-    ) -> Result<Vec<ExplainedPolicy>, ExplainedAnswer> {
-        let Some(guard) = &route.guard else {
-            return Ok(Vec::new());
-        };
-        let exchange = exchange_of(question, listener, path)?;
-        Ok(guard.explain(&exchange, client, &route.name))
     }
 
     /// Which entry of the firewall of all listeners, or of this one, denies a request.
@@ -318,14 +273,14 @@ impl Plan {
         path: &[u8],
     ) -> Result<Option<String>, ExplainedAnswer> {
         if let Some(global) = &self.firewall
-            && let Some(cause) = global.firewall.check(client).denied
+            && let Some(cause) = global.firewall.check(client, &Memo::default()).denied
         {
             return Ok(Some(format!("`{cause}` under `firewall`")));
         }
         let Some(firewall) = &listener.firewall else {
             return Ok(None);
         };
-        let exchange = exchange_of(question, listener, path)?;
+        let exchange = exchange_of(question, listener, &self.identity_names, path)?;
         let cause = firewall.denies(&exchange, client, &self.geo);
         Ok(cause.map(|cause| format!("`{cause}` under the `firewall` of this listener")))
     }
@@ -344,263 +299,4 @@ impl Plan {
             })
             .collect()
     }
-
-    fn action(
-        &self,
-        route: &RoutePlan,
-        question: &Question<'_>,
-        request: &RequestHead,
-        listener: &ListenerPlan,
-        values: &Values<'_>,
-    ) -> Result<ExplainedAction, ExplainedAnswer> {
-        Ok(match &route.action {
-            Action::Service { service, .. } => ExplainedAction::Service(Box::new(
-                self.service(route, *service, question, request, listener, values)?,
-            )),
-            Action::Split { split, .. } => {
-                let kept = split
-                    .sticky
-                    .as_ref()
-                    .and_then(|sticky| sticky.lane(request.fields(), |name| split.lane(name)));
-                let largest = || {
-                    let by_share = split.shares().max_by(|a, b| a.1.total_cmp(&b.1));
-                    by_share.map_or(0, |(lane, _)| lane.service)
-                };
-                let service = kept.map_or_else(largest, |lane| lane.service);
-                ExplainedAction::Service(Box::new(ExplainedService {
-                    split: split
-                        .shares()
-                        .map(|(lane, share)| (lane.name.to_string(), share))
-                        .collect(),
-                    kept: kept.is_some(),
-                    ..self.service(route, service, question, request, listener, values)?
-                }))
-            }
-            Action::Redirect { status, to } => ExplainedAction::Redirect {
-                status: *status,
-                location: text(&render(to, values)?),
-            },
-            Action::Respond(fixed) => ExplainedAction::Respond {
-                status: fixed.status,
-                length: fixed.body.len() as u64,
-            },
-            Action::Files { .. } if !matches!(question.method, "GET" | "HEAD") => {
-                let refusal = answer(405, "Files are read, and nothing else.");
-                return Err(ExplainedAnswer {
-                    allow: Some("GET, HEAD".to_owned()),
-                    ..refusal
-                });
-            }
-            Action::Files { below, plan } => {
-                let below = below.and_then(|index| values.captures.value(index, values.path));
-                ExplainedAction::Files {
-                    root: plan.root().display().to_string(),
-                    path: text(below.unwrap_or(values.path)),
-                }
-            }
-        })
-    }
-}
-
-impl Plan {
-    /// What an endpoint of a service gets.
-    fn service(
-        &self,
-        route: &RoutePlan,
-        service: u32,
-        question: &Question<'_>,
-        request: &RequestHead,
-        listener: &ListenerPlan,
-        values: &Values<'_>,
-    ) -> Result<ExplainedService, ExplainedAnswer> {
-        let rewritten = match route.rewrite() {
-            Some(template) => Some(render(template, values)?),
-            None => None,
-        };
-        let target = match &rewritten {
-            Some(target) => forward::Target::Rewritten(target),
-            None => forward::Target::AsReceived {
-                path: values.path,
-                query: values.query,
-            },
-        };
-        let timeouts = route.timeouts;
-        let asked = route.deadline.as_ref().and_then(|field| field.of(request));
-        let total = asked.map_or(timeouts.total, |asked| timeouts.total.min(asked));
-        if total == 0 {
-            return Err(answer(504, "The deadline of the request is over."));
-        }
-        let retries = &route.retries;
-        let on = [
-            (retries.connect, "connect"),
-            (retries.reset, "reset"),
-            (retries.timeout, "timeout"),
-            (retries.on_status(500), "500"),
-            (retries.on_status(502), "502"),
-            (retries.on_status(503), "503"),
-            (retries.on_status(504), "504"),
-            (retries.on_status(429), "429"),
-        ];
-        let plan = &self.services[service as usize];
-        let stays = Stays::of(route, plan.sticky.as_ref());
-        let deadline = route.deadline.as_ref().map(|field| {
-            let left = (total != NEVER).then_some(total / 1000);
-            (&*field.name, left)
-        });
-        Ok(ExplainedService {
-            service: plan.name.to_string(),
-            split: Vec::new(),
-            kept: false,
-            mirror: route.mirror.as_ref().map(|mirror| {
-                let shadow = &self.services[mirror.service as usize];
-                (shadow.name.to_string(), mirror.share())
-            }),
-            sticky: stays.each().map(|sticky| text(sticky.name())).collect(),
-            head: head(
-                question,
-                request,
-                listener,
-                target,
-                &Sent {
-                    identity_names: &self.identity_names,
-                    route,
-                    values,
-                    stays,
-                    deadline,
-                },
-            ),
-            total: (total != NEVER).then(|| duration(total)),
-            connect: duration(timeouts.connect),
-            first_byte: duration(timeouts.first_byte),
-            idle: duration(timeouts.idle),
-            retries: retries.attempts,
-            retry_on: on
-                .iter()
-                .filter(|(on, _)| *on)
-                .map(|(_, word)| *word)
-                .collect(),
-            per_try: (retries.per_try != NEVER).then(|| duration(retries.per_try)),
-            retry_budget: retries.budget_percent,
-            retry_floor: retries.budget_floor,
-            hedge: match retries.hedge {
-                Hedge::Off => None,
-                Hedge::After(time) => Some(ExplainedHedge::After(duration(time))),
-                Hedge::P95 => Some(ExplainedHedge::P95),
-            },
-            policy: plan.service.policy().clone(),
-        })
-    }
-}
-
-/// The request as the codec sees it.
-fn parse(question: &Question<'_>, listener: &ListenerPlan) -> Result<RequestHead, ExplainedAnswer> {
-    let mut bytes = format!("{} {} HTTP/1.1\r\n", question.method, question.target).into_bytes();
-    for (name, value) in question.fields {
-        encode::field(&mut bytes, name.as_bytes(), value.as_bytes());
-    }
-    bytes.extend_from_slice(b"\r\n");
-    let mut request = RequestHead::new();
-    match request.parse(&bytes, &mut 0, &listener.head) {
-        Ok(Parsed::Complete(read)) if read == bytes.len() => Ok(request),
-        Ok(_) => Err(answer(400, "This is not one request head.")),
-        Err(error) => Err(answer(error.status(), error.detail())),
-    }
-}
-
-/// Whom a request is from, as far as trusted proxies tell.
-fn client_of(question: &Question<'_>, request: &RequestHead, listener: &ListenerPlan) -> IpAddr {
-    let forwarding = &listener.forwarding;
-    forwarding.client(question.from, forwarding.trusts(question.from), request)
-}
-
-/// The request as policies see it.
-fn exchange_of(
-    question: &Question<'_>,
-    listener: &ListenerPlan,
-    path: &[u8],
-) -> Result<Box<Exchange>, ExplainedAnswer> {
-    let mut exchange = Exchange::new();
-    exchange.request = parse(question, listener)?;
-    exchange.path_changed = true;
-    exchange.path.extend_from_slice(path);
-    Ok(exchange)
-}
-
-/// What the head that an endpoint gets depends on beside the request.
-struct Sent<'a> {
-    identity_names: &'a Names,
-    route: &'a RoutePlan,
-    values: &'a Values<'a>,
-    stays: Stays<'a>,
-    deadline: Option<(&'a [u8], Option<u64>)>,
-}
-
-/// The head as the endpoint gets it, of somebody who proved nothing.
-fn head(
-    question: &Question<'_>,
-    request: &RequestHead,
-    listener: &ListenerPlan,
-    target: forward::Target<'_>,
-    sent_with: &Sent<'_>,
-) -> Vec<String> {
-    let sent = request.fields().first(FieldId::XRequestId);
-    let kept = sent.and_then(weir_telemetry::accepted_request_id);
-    let traced = forward::trace_of(request).is_some();
-    let request_id = kept.map_or(&b"<new>"[..], str::as_bytes);
-    let client = AddressText::new(client_of(question, request, listener));
-    let mut out = Vec::new();
-    forward::write_request_head(
-        &mut out,
-        &forward::Outgoing {
-            request,
-            address: &AddressText::new(question.from),
-            trusted: listener.forwarding.trusts(question.from),
-            request_id,
-            traced,
-            new_trace: (listener.traceparent && !traced).then_some(b"<new>"),
-            stays: sent_with.stays,
-            deadline: sent_with.deadline,
-            edit: guard::explained_edit(
-                sent_with.identity_names,
-                sent_with.route,
-                request,
-                sent_with.values,
-                &client,
-                request_id,
-            ),
-            copy: None,
-        },
-        listener,
-        target,
-    );
-    let lines = text(&out);
-    lines
-        .lines()
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
-fn render(template: &Template, values: &Values<'_>) -> Result<Vec<u8>, ExplainedAnswer> {
-    let mut out = Vec::new();
-    match template.render(values, &mut out) {
-        Ok(()) => Ok(out),
-        Err(error) => Err(answer(400, &error.to_string())),
-    }
-}
-
-fn answer(status: u16, detail: &str) -> ExplainedAnswer {
-    ExplainedAnswer {
-        status,
-        detail: detail.to_owned(),
-        allow: None,
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-const fn duration(micros: Micros) -> Duration {
-    Duration::from_micros(micros)
 }

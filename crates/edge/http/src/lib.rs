@@ -32,10 +32,11 @@ pub use weir_auth::AuthItem;
 
 pub use self::{
     config::{
-        Action, AuthConfig, CorsConfig, DeadlineConfig, DefaultsConfig, FilesConfig,
-        ForwardAuthConfig, ForwardedConfig, ForwardedFields, HedgeAfter, HttpConfig, MirrorConfig,
-        PolicyConfig, PriorityConfig, PriorityLevel, RedirectConfig, RespondConfig, RetriesConfig,
-        RetryOn, RouteConfig, SecurityHeadersConfig, SplitConfig, TimeoutConfig, TransformConfig,
+        Action, AuthConfig, CorsConfig, DeadlineConfig, DefaultsConfig, EscapedSlashes,
+        FilesConfig, ForwardAuthConfig, ForwardedConfig, ForwardedFields, HedgeAfter, HttpConfig,
+        MirrorConfig, PolicyConfig, PriorityConfig, PriorityLevel, ReadFields, RedirectConfig,
+        RespondConfig, RetriesConfig, RetryOn, RouteConfig, SecurityHeadersConfig, SplitConfig,
+        TimeoutConfig, TransformConfig,
     },
     explain::{
         Decision, ExplainedAction, ExplainedAnswer, ExplainedHedge, ExplainedRoute,

@@ -14,6 +14,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 use tokio::task::unconstrained;
+use weir_firewall::{Memo, Verdict};
 use weir_net::{Connection, Listening, Micros, Preamble, Protocol, Refusal, Worker, now};
 use weir_service::{
     Endpoint, EndpointId, Gate, IdleLimits, IdlePool, Latencies, Picked, Picker, Unpicked, Wish,
@@ -25,7 +26,6 @@ use weir_telemetry::{
 use crate::{
     codec::HeadLimits,
     exchange::Exchange,
-    guard::GlobalFirewall,
     plan::{ListenerPlan, MOST_IDLE, Plan, RoutePlan, ServicePlan},
     proxy::Mirrors,
     server,
@@ -395,11 +395,21 @@ impl Protocol for Local {
             // Its clients are asked about one by one.
             return true;
         }
-        let admits = |firewall: &GlobalFirewall| firewall.admits(self, client);
-        plan.shared.firewall.as_ref().is_none_or(admits)
-            && options
-                .and_then(|options| options.firewall.as_ref())
-                .is_none_or(|firewall| firewall.admits(self, client))
+        let (global, own) = (
+            plan.shared.firewall.as_ref(),
+            options.and_then(|options| options.firewall.as_ref()),
+        );
+        let (memo, mut would_deny) = (Memo::default(), false);
+        let mut passes = |verdict: Verdict<'_>| {
+            would_deny |= verdict.would_deny.is_some();
+            verdict.passes()
+        };
+        let admitted = global.is_none_or(|global| passes(global.admit(self, client, &memo)))
+            && own.is_none_or(|own| passes(own.admit(self, client, &memo)));
+        if admitted && would_deny {
+            self.worker.would_refuse(listener, client);
+        }
+        admitted
     }
 
     fn refused(&self, listener: &Listening, refusal: Refusal) {
@@ -411,7 +421,11 @@ impl Protocol for Local {
                 Refusal::PerAddress => weir_telemetry::Refusal::PerIp,
                 Refusal::Rate => weir_telemetry::Refusal::Rate,
                 Refusal::Denied => weir_telemetry::Refusal::Firewall,
-                Refusal::NotAProxy | Refusal::ProxyHeader => weir_telemetry::Refusal::ProxyHeader,
+                Refusal::NotAProxy
+                | Refusal::PlainHttp
+                | Refusal::NoProxyHeader
+                | Refusal::BadProxyHeader
+                | Refusal::LateProxyHeader => weir_telemetry::Refusal::ProxyHeader,
             });
         }
     }

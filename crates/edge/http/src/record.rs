@@ -72,8 +72,9 @@ pub(crate) fn finish(local: &Local, client: &mut Client, exchange: &Exchange) ->
         .then(|| AddressText::new(client_ip(client, exchange)));
     // Those of all routes: what was refused before its route was known holds the same secrets.
     let hidden = &plan.shared.hidden_parameters;
+    // A login is answered before a route is looked for.
+    let login = route.is_none() && plan.shared.logins.owns(exchange.path());
     let blotted = |text: &[u8]| {
-        let login = plan.shared.logins.owns(exchange.path());
         (login || !hidden.is_empty()).then(|| {
             let mut out = Vec::new();
             if login {

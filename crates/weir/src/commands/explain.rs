@@ -4,6 +4,8 @@ mod live;
 mod report;
 mod url;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use weir_http::{Decision, ExplainedAction, Explanation, Question};
 
 use self::live::Live;
@@ -80,6 +82,7 @@ fn tell<'a>(arguments: &'a Explain, url: &Url, compiled: &'a Compiled) -> Result
         method: &arguments.method,
         target: &url.target,
         fields: &fields,
+        now: now(),
     };
     let explanation = compiled
         .plan
@@ -93,6 +96,12 @@ fn tell<'a>(arguments: &'a Explain, url: &Url, compiled: &'a Compiled) -> Result
         explanation,
         config,
     })
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
 }
 
 /// The listener that was named, or has the port, or is the first.
@@ -141,6 +150,18 @@ fn listener<'a>(
 }
 
 impl Told<'_> {
+    /// What was asked about, without credentials in its query.
+    fn url(&self) -> String {
+        let given = &self.arguments.url;
+        match given.split_once('?') {
+            Some((before, _)) => {
+                let query = self.explanation.target.split_once('?');
+                format!("{before}?{}", query.map_or("", |(_, query)| query))
+            }
+            None => given.clone(),
+        }
+    }
+
     /// The service that the request goes to, if it does.
     fn service(&self) -> Option<&str> {
         match &self.explanation.decision {

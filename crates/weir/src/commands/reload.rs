@@ -2,6 +2,7 @@
 
 use super::admin::{Remote, nonsense, parsed};
 use crate::cli::Reload;
+use crate::process::UNCHANGED;
 use crate::terminal::{Exit, Output, Paint};
 
 pub(super) fn run(arguments: &Reload) -> Output {
@@ -26,7 +27,12 @@ fn reload(arguments: &Reload) -> Result<Output, Output> {
     let message = body["message"].as_str().unwrap_or_default();
     let report = body["report"].as_str().unwrap_or_default();
     Ok(if ok {
-        let stdout = format!("{} {message}\n", Paint::of_stdout().green("reloaded:"));
+        let label = if message.starts_with(UNCHANGED) {
+            "up to date:"
+        } else {
+            "reloaded:"
+        };
+        let stdout = format!("{} {message}\n", Paint::of_stdout().green(label));
         Output {
             stdout,
             stderr: report.to_owned(),

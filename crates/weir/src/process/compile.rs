@@ -12,7 +12,7 @@ use super::{
     guard::{Guards, PreparedGuard},
     state,
 };
-use crate::config::{self, Config};
+use crate::config::{self, Config, Read};
 
 /// A config and the plan that it compiles to.
 #[derive(Debug)]
@@ -32,43 +32,64 @@ pub struct Compiled {
 /// # Errors
 /// Every problem of the config.
 pub fn compile(source: &ConfigSource) -> Result<Compiled, Diagnostics> {
-    let loaded = load(source)?;
-    let registry = Registry::new(1, 0);
-    let specs = specs(&loaded.value);
-    let services = offline_services(specs).map_err(|problem| {
-        let mut cx = Cx::new(loaded.sources.clone());
-        cx.error(weir_config::Span::NONE, problem);
-        failed(cx)
-    })?;
+    let (config, mut cx) = whole(read(source))?;
+    let plan = compile_offline(&config, &mut cx);
     let Loaded {
-        value: config,
+        value: plan,
         sources,
         warnings,
-    } = loaded;
-    let guards = Guards::offline();
-    let mut prepared = guards.prepare_offline();
-    let plan = compile_plan(
-        &config,
-        sources,
-        &services,
-        &registry,
-        &guards,
-        &mut prepared,
-    )?;
+    } = config::finish(cx, plan)?;
     Ok(Compiled {
         config,
-        plan: plan.value,
-        sources: plan.sources,
+        plan,
+        sources,
         warnings,
     })
 }
 
-/// Reads and checks the config.
+/// Reads and checks the config. May block, and must not be called where a runtime runs.
+///
+/// # Errors
+/// Every problem of the config, those too that only compiling it shows.
 pub(super) fn load(source: &ConfigSource) -> Result<Loaded<Config>, Diagnostics> {
+    let (config, cx) = whole(read(source))?;
+    config::finish(cx, Some(config))
+}
+
+fn read(source: &ConfigSource) -> Read {
     match source {
-        ConfigSource::Path(path) => config::load(path, &process_environment),
-        ConfigSource::Text { name, text } => config::parse(name, text, &process_environment),
+        ConfigSource::Path(path) => config::read(path, &process_environment),
+        ConfigSource::Text { name, text } => config::read_text(name, text, &process_environment),
     }
+}
+
+/// The config, if it could be read as a whole. If not, what could be read is compiled, so that everything is told at once.
+fn whole(read: Read) -> Result<(Config, Cx), Diagnostics> {
+    read.whole().map_err(|mut read| {
+        if let Some(sound) = read.sound() {
+            // Nobody wants this plan, only what there is to say about it.
+            let _ = compile_offline(&sound, &mut read.cx);
+        }
+        failed(read.cx)
+    })
+}
+
+/// A plan that nothing will be served by.
+fn compile_offline(config: &Config, cx: &mut Cx) -> Option<Plan> {
+    let services = match offline_services(specs(config)) {
+        Ok(services) => services,
+        Err(problem) => {
+            // In half a config it may only follow from what is missing.
+            if !cx.has_errors() {
+                cx.error(weir_config::Span::NONE, problem);
+            }
+            return None;
+        }
+    };
+    let guards = Guards::offline();
+    let mut prepared = guards.prepare_offline();
+    let registry = Registry::new(1, 0);
+    plan(config, &services, &registry, &guards, &mut prepared, cx)
 }
 
 /// The services as the service crate wants them.
@@ -90,7 +111,19 @@ pub(super) fn compile_plan(
     prepared: &mut PreparedGuard,
 ) -> Result<Loaded<Plan>, Diagnostics> {
     let mut cx = Cx::new(sources);
-    let geo = guards.firewalls.geo(&config.firewall, &mut cx);
+    let plan = plan(config, services, registry, guards, prepared, &mut cx);
+    config::finish(cx, plan)
+}
+
+fn plan(
+    config: &Config,
+    services: &HashMap<String, Arc<Service>>,
+    registry: &Registry,
+    guards: &Guards,
+    prepared: &mut PreparedGuard,
+    cx: &mut Cx,
+) -> Option<Plan> {
+    let geo = guards.firewalls.geo(&config.firewall, cx);
     let mut input = Input {
         guard: GuardInput {
             policies: &config.policies,
@@ -126,8 +159,7 @@ pub(super) fn compile_plan(
             })
             .collect(),
     };
-    let plan = Plan::compile(&mut input, registry, &mut cx);
-    cx.finish(plan)
+    Plan::compile(&mut input, registry, cx)
 }
 
 /// Services that are neither resolved nor checked.
@@ -147,7 +179,7 @@ fn offline_services(specs: Vec<ServiceSpec>) -> Result<HashMap<String, Arc<Servi
 
 /// All problems that were reported.
 pub(super) fn failed(cx: Cx) -> Diagnostics {
-    match cx.finish(None::<()>) {
+    match config::finish(cx, None::<()>) {
         Ok(loaded) => loaded.warnings,
         Err(diagnostics) => diagnostics,
     }

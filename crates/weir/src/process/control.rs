@@ -92,7 +92,7 @@ impl Control for Handle {
     fn reload(&self) -> ReloadFuture {
         let state = Arc::clone(&self.0);
         // A task of its own: whoever asked may go away, and the reload still runs to its end.
-        let task = tokio::spawn(async move { state.reload("admin API").await });
+        let task = tokio::spawn(async move { state.reload_if_changed("admin API").await });
         Box::pin(async move {
             match task.await {
                 Ok(result) => result,

@@ -3,12 +3,12 @@
 use std::{
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use weir_admin::{LastReload, Refused, Reloaded};
-use weir_config::{Cx, Diagnostics, OrAuto, OrOff, Span, fingerprint};
-use weir_http::Local;
+use weir_config::{Cx, Diagnostics, OrAuto, OrOff, Span, fingerprint, is_settled};
+use weir_http::{Local, Plan};
 use weir_telemetry::Value;
 
 use super::{
@@ -19,6 +19,8 @@ use super::{
 };
 use crate::config::Config;
 
+/// How the answer to a reload begins that had nothing to do.
+pub(crate) const UNCHANGED: &str = "nothing has changed";
 /// How often files are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 /// How long the workers may take to go over to a plan: they do so between two steps of requests.
@@ -29,6 +31,53 @@ impl State {
     pub(super) async fn reload(self: &Arc<Self>, cause: &'static str) -> Result<Reloaded, Refused> {
         let _one_at_a_time = self.reloading.lock().await;
         self.reload_now(cause).await
+    }
+
+    /// As [`reload`](Self::reload), but for somebody who has probably just saved a file: if that was noticed and the file
+    /// read before they came to ask, there is nothing left to do.
+    pub(super) async fn reload_if_changed(
+        self: &Arc<Self>,
+        cause: &'static str,
+    ) -> Result<Reloaded, Refused> {
+        let _one_at_a_time = self.reloading.lock().await;
+        match self.unchanged().await {
+            Some(as_it_is) => Ok(as_it_is),
+            None => self.reload_now(cause).await,
+        }
+    }
+
+    /// What serves, if a reload would find nothing else. After one that was refused there is always something to say.
+    async fn unchanged(&self) -> Option<Reloaded> {
+        {
+            let current = self.current();
+            let refused = matches!(&current.last_reload, Some((_, last)) if !last.ok);
+            if refused || current.seen.is_none() || self.is_draining() {
+                return None;
+            }
+        }
+        if self.changed().await.is_some() {
+            return None;
+        }
+        // Two writes within a tick of the file system's clock may look like one.
+        let source = self.source.clone();
+        let loaded = blocking(move || load(&source)).await.ok()?.ok()?;
+        let current = self.current();
+        if loaded.value != *current.config {
+            return None;
+        }
+        let read = current
+            .last_reload
+            .as_ref()
+            .map_or(self.began, |last| last.0);
+        let ago = weir_config::Duration::from_secs(read.elapsed().as_secs().max(1));
+        Some(Reloaded {
+            generation: current.generation,
+            message: format!(
+                "{UNCHANGED} since the config was read {ago} ago; {}",
+                summary(&current.plan, &current.config)
+            ),
+            warnings: loaded.warnings,
+        })
     }
 
     /// Reloads, unless somebody else has done so meanwhile.
@@ -43,13 +92,16 @@ impl State {
         let began = Instant::now();
         // Looked at before they are read: what changes from here on is another change.
         let paths = self.current().sources.paths().to_vec();
+        let since = SystemTime::now();
         let seen = look(paths.clone()).await;
         let result = self.try_reload().await;
-        {
-            let mut current = self.current();
-            // Files that the config has only now come to name may have changed since; then it is read once more.
-            current.seen = seen.filter(|_| current.sources.paths() == paths);
-        }
+        let named = self.current().sources.paths().to_vec();
+        let seen = if named == paths {
+            seen
+        } else {
+            look_at_more(named, paths, seen, since).await
+        };
+        self.current().seen = seen;
         let took = began.elapsed();
         self.registry.count_reload(result.is_ok());
         let (ok, message) = match &result {
@@ -181,7 +233,7 @@ impl State {
             workers.close(address).await;
         }
         self.with_logs(|logs| logs.commit(&config, sink));
-        let routes = plan.routes();
+        let mut message = summary(&plan, &config);
         let generation = {
             let mut current = self.current();
             current.generation += 1;
@@ -198,11 +250,6 @@ impl State {
         if let Some(listener) = new_admin {
             self.replace_admin(listener);
         }
-        let mut message = format!(
-            "{}, {}",
-            counted(routes, "route"),
-            counted(config.services.len(), "service")
-        );
         if opened + closed > 0 {
             let opened = counted(opened, "listener");
             message.push_str(&format!(", {opened} opened, {closed} closed"));
@@ -254,11 +301,35 @@ impl State {
     }
 }
 
+/// What the files look like that a config names which was read since a moment, if all are as they were when it was read;
+/// otherwise it must be read once more. Some it may name for the first time: `before` are those that looked like `seen` before.
+async fn look_at_more(
+    named: Vec<PathBuf>,
+    before: Vec<PathBuf>,
+    seen: Option<u64>,
+    since: SystemTime,
+) -> Option<u64> {
+    let now = look(named.clone()).await?;
+    let new: Vec<PathBuf> = named
+        .into_iter()
+        .filter(|path| !before.contains(path))
+        .collect();
+    let same = look(before).await == seen;
+    let settled = blocking(move || new.iter().all(|path| is_settled(path, since)));
+    (same && settled.await.ok()?).then_some(now)
+}
+
 /// What the files look like now.
 pub(super) async fn look(paths: Vec<PathBuf>) -> Option<u64> {
     blocking(move || fingerprint(paths.iter().map(PathBuf::as_path)))
         .await
         .ok()
+}
+
+/// What a config has, in a sentence.
+fn summary(plan: &Plan, config: &Config) -> String {
+    let routes = counted(plan.routes(), "route");
+    format!("{routes}, {}", counted(config.services.len(), "service"))
 }
 
 fn counted(count: usize, thing: &str) -> String {

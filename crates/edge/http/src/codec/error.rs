@@ -63,6 +63,7 @@ head_errors! {
     MethodTooLong 501 "method_too_long" "The method is longer than any that is known.";
     MissingHost 400 "missing_host" "An HTTP/1.1 request has no Host.";
     ObsFold 400 "obs_fold" "A field line starts with white space (obsolete line folding).";
+    ProxyHeader 400 "proxy_header" "The connection begins with a PROXY header, which this listener does not expect from this peer: see `proxy_protocol`.";
     SpaceBeforeColon 400 "space_before_colon" "There is white space between a field name and its colon.";
     TargetFormForMethod 400 "target_form_for_method" "This form of request target is not allowed with this method.";
     TargetTooLong 414 "target_too_long" "The request target is longer than the limit.";

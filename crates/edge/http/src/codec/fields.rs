@@ -247,6 +247,13 @@ impl Fields {
         self.arena.extend_from_slice(head);
     }
 
+    /// Forgets the lines whose names are among these.
+    #[inline]
+    pub(crate) fn remove_named(&mut self, names: &Names) {
+        let Self { arena, list } = self;
+        list.retain(|line| !names.has(slice(arena, line.name_start, u32::from(line.name_len))));
+    }
+
     /// Marks as not to be forwarded the lines whose names are among these: for trailers.
     pub(crate) fn mark_named(&mut self, names: &Names) {
         for index in 0..self.list.len() {

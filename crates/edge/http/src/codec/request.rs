@@ -7,6 +7,7 @@ use super::facts::Kind;
 use super::field_id::FieldId;
 use super::fields::Fields;
 use super::host::HostPort;
+use super::names::Names;
 use super::request_line::{self, MAX_BESIDE_TARGET, Method, RequestLine, Scheme, TargetForm};
 use super::section::{HeadLimits, Parsed, Section, Span, Version, line_end, line_limit};
 
@@ -181,6 +182,12 @@ impl RequestHead {
     #[must_use]
     pub const fn fields(&self) -> &Fields {
         &self.section.fields
+    }
+
+    /// Forgets the fields with these names, none of which may be one that the codec knows.
+    #[inline]
+    pub(crate) fn remove_fields(&mut self, names: &Names) {
+        self.section.fields.remove_named(names);
     }
 
     /// The method, if it is a well-known one.

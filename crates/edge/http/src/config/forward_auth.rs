@@ -18,7 +18,8 @@ object! {
         pub method: AskMethod = AskMethod::Get,
         /// How long it may take.
         pub timeout: Duration = Duration::from_secs(1),
-        /// Fields of the client's request that it gets; by default all but those about the body.
+        /// Fields of the client's request that it gets; by default all but those about the body. If this is said, it gets no
+        /// API keys in the query either.
         pub pass: Option<OneOrMany<Spanned<ChangedField>>>,
         /// Fields of its answer that the request gets on its way to the endpoint, such as `x-user`. Nobody else may send
         /// them: those of clients are taken out, on all routes. Only `authorization` is the client's own as long as the

@@ -29,7 +29,8 @@ object! {
         pub send_timeout: Duration = Duration::from_secs(30),
         /// How fast a client must send a body and take an answer, in the long run: each byte gives it back as much of
         /// `body_timeout` or `send_timeout` as it may take at this rate; `off` if any byte is enough. Time in which Weir
-        /// waits for the endpoint does not count, nor do tunnels.
+        /// waits for the endpoint does not count, nor do tunnels. What a client takes of an answer is seen in pieces of up to 64 KiB,
+        /// so each of these may take no longer than `send_timeout`.
         pub min_rate: OrOff<ByteRate> = OrOff::On(ByteRate::per_second(500)),
         /// How long an answer may make no progress once the client has ended its own direction. Most clients that do so
         /// have gone; some still wait for the answer.
@@ -40,6 +41,10 @@ object! {
         pub tunnel_timeout: Duration = Duration::from_secs(3600),
         /// Whom to believe about the client, and what to tell endpoints about it.
         pub forwarded: ForwardedConfig = ForwardedConfig::default(),
+        /// What becomes of slashes that stand encoded in a path, as `%2F`: `keep` leaves them, and they are no slashes to
+        /// routes; `decode` makes slashes of them before anything is decided, for routes, policies and endpoints alike;
+        /// `reject` refuses them (400), as it does encoded backslashes (`%5C`), which `decode` does not take either.
+        pub escaped_slashes: EscapedSlashes = EscapedSlashes::Keep,
         /// Whether requests carry an `X-Request-Id`; a well-formed one that the client sends is kept.
         pub request_id: bool = true,
         /// Whether requests without a valid `traceparent` (W3C Trace Context) get one.
@@ -68,6 +73,7 @@ impl Default for HttpConfig {
             idle_timeout: Duration::from_secs(75),
             tunnel_timeout: Duration::from_secs(3600),
             forwarded: ForwardedConfig::default(),
+            escaped_slashes: EscapedSlashes::Keep,
             request_id: true,
             traceparent: true,
             via: true,
@@ -102,11 +108,23 @@ impl HttpConfig {
 object! {
     /// Whom to believe about the client, and what to tell endpoints about it.
     pub struct ForwardedConfig {
-        /// Proxies in front of Weir: their `Forwarded` and `X-Forwarded-*` are believed and extended, those of anyone
-        /// else are replaced.
+        /// Proxies in front of Weir: what they say of clients is believed and extended, what anyone else says is replaced.
         pub trusted: Vec<Cidr> = Vec::new(),
+        /// Which fields these proxies write. Those of the other kind are whatever clients wrote, and say nothing.
+        pub read: ReadFields = ReadFields::XForwarded,
         /// Which fields tell endpoints about the client.
         pub send: ForwardedFields = ForwardedFields::XForwarded,
+    }
+    check ForwardedConfig::check;
+}
+
+impl ForwardedConfig {
+    fn check(&self, node: &Node, cx: &mut Cx) {
+        if self.trusted.iter().any(|range| range.prefix() == 0) {
+            cx.warning(node.span, "everybody may say that they are any client")
+                .key("trusted")
+                .help("name only the addresses that your proxies connect from");
+        }
     }
 }
 
@@ -114,8 +132,32 @@ impl Default for ForwardedConfig {
     fn default() -> Self {
         Self {
             trusted: Vec::new(),
+            read: ReadFields::XForwarded,
             send: ForwardedFields::XForwarded,
         }
+    }
+}
+
+choice! {
+    /// What becomes of slashes that stand encoded in a path. Servers differ in how they read them, and a policy of
+    /// `/admin/*` is worth little if an endpoint takes `/admin%2Fx` for `/admin/x`.
+    pub enum EscapedSlashes {
+        /// They stay, and are no slashes to routes: for endpoints that have slashes in names.
+        Keep = "keep",
+        /// Requests with them are refused (400), and with encoded backslashes (`%5C`): the safest where none are needed.
+        Reject = "reject",
+        /// They are decoded, so that routes, policies and endpoints see slashes. Encoded backslashes are refused.
+        Decode = "decode",
+    }
+}
+
+choice! {
+    /// The fields that trusted proxies write.
+    pub enum ReadFields {
+        /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+        XForwarded = "x_forwarded",
+        /// `Forwarded` (RFC 7239).
+        Forwarded = "forwarded",
     }
 }
 

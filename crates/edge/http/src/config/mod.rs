@@ -20,7 +20,7 @@ pub use self::{
     cors::CorsConfig,
     files::FilesConfig,
     forward_auth::ForwardAuthConfig,
-    listener::{ForwardedConfig, ForwardedFields, HttpConfig},
+    listener::{EscapedSlashes, ForwardedConfig, ForwardedFields, HttpConfig, ReadFields},
     policy::{AuthConfig, DefaultsConfig, PolicyConfig},
     priority::{DeadlineConfig, PriorityConfig, PriorityLevel},
     retry::{HedgeAfter, RetriesConfig, RetryOn, TimeoutConfig},

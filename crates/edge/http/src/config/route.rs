@@ -109,7 +109,34 @@ impl RouteConfig {
         one.into_iter().chain(some.map(|(name, _)| name))
     }
 
+    /// Warns of what other programs write, and which means something else here.
+    fn check_borrowed(&self, cx: &mut Cx) {
+        if let Some(path) = &self.path
+            && !path.starts_with('~')
+            && let Some(name) = path.split('/').find_map(|part| part.strip_prefix(':'))
+            && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        {
+            cx.warning(path.span, format!("`:{name}` stands for itself in a path"))
+                .help(format!("a parameter is written `{{{name}}}`, in quotes"));
+        }
+        if let Some(rewrite) = &self.rewrite
+            && let Some(at) = rewrite.find('$')
+            && rewrite[at + 1..].starts_with(|c: char| c.is_ascii_digit())
+        {
+            cx.warning(rewrite.span, "`$` stands for itself in a rewrite")
+                .help("what a path holds is named: `/a/*` and `/{rest}`, `/a/{id}` and `/b/{id}`, `~^/a/(?<id>.+)$` and `/{id}`");
+        }
+        for method in self.methods.iter().flat_map(|methods| methods.iter()) {
+            if method.contains('|') {
+                let each: Vec<&str> = method.split('|').collect();
+                cx.warning(method.span, format!("`{}` is one method", method.value))
+                    .help(format!("for several, write `[{}]`", each.join(", ")));
+            }
+        }
+    }
+
     fn check(&self, node: &Node, cx: &mut Cx) {
+        self.check_borrowed(cx);
         if let Some(sticky) = &self.sticky
             && !matches!(self.action, Action::Split(_))
         {

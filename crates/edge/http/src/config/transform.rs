@@ -147,13 +147,13 @@ impl FieldChanges {
                 }
                 _ => taken(field, cx),
             }
-            not_empty(value, cx);
+            check_value(value, cx);
         }
         for (field, value) in &self.add {
             if let Some(taboo) = taboo(field.as_str()) {
                 taboo.report(field.as_str(), field.span, cx);
             }
-            not_empty(value, cx);
+            check_value(value, cx);
         }
         for (from, to) in &self.rename {
             for field in [from, to] {
@@ -170,13 +170,22 @@ impl FieldChanges {
     }
 }
 
-fn not_empty(value: &Spanned<FieldValue>, cx: &mut Cx) {
+/// Refuses a value that would not be sent, and warns of one that is probably another program's.
+fn check_value(value: &Spanned<FieldValue>, cx: &mut Cx) {
     if value.as_str().is_empty() {
         cx.error(
             value.span,
             "this value is empty, so the field would never be sent",
         )
         .help("to take a field out, list it under `remove`");
+    }
+    let borrowed = value.as_str().strip_prefix('$');
+    if let Some(name) = borrowed.filter(|name| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    }) {
+        cx.warning(value.span, format!("`${name}` is sent as it is"))
+            .help("what differs from request to request stands in braces, such as '{user}'");
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     codec::{BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, encode},
     cookie,
-    guard::{self, RequestEdit, hides_parameters},
+    guard::{self, RequestEdit},
     local::{Local, LocalPlan},
     plan::{AddressText, ListenerPlan},
     server::Client,
@@ -179,21 +179,15 @@ pub(crate) fn write_request_head(
     let request = outgoing.request;
     out.extend_from_slice(request.method_bytes());
     out.push(b' ');
-    let start = out.len();
+    let edit = &outgoing.edit;
     match target {
         Target::AsReceived { path, query } => {
             out.extend_from_slice(path);
             if let Some(query) = query {
-                out.push(b'?');
-                out.extend_from_slice(query);
+                guard::write_query(out, query, edit.hidden);
             }
         }
         Target::Rewritten(target) => out.extend_from_slice(target),
-    }
-    let edit = &outgoing.edit;
-    if hides_parameters(edit.hidden) {
-        let target = out.split_off(start);
-        guard::write_target(out, &target, edit.hidden);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if !edit.write_host(out) {
@@ -212,6 +206,9 @@ pub(crate) fn write_request_head(
     let keeps_cookies = outgoing.stays.is_empty() && !edit.hides_cookies();
     if !keeps_cookies {
         drop = drop.with(FieldId::Cookie);
+    }
+    if edit.changes_referer() {
+        drop = drop.with(FieldId::Referer);
     }
     if !outgoing.traced {
         // W3C Trace Context, 3.3: without a valid traceparent, tracestate says nothing.
@@ -239,6 +236,9 @@ pub(crate) fn write_request_head(
         cookie::write_without(out, fields, |name| {
             outgoing.stays.each().any(|sticky| sticky.name() == name) || edit.hides_cookie(name)
         });
+    }
+    if edit.changes_referer() {
+        edit.write_referer(out, fields);
     }
     edit.write(out);
     if let Some((name, Some(left))) = outgoing.deadline {
@@ -307,7 +307,7 @@ pub(crate) enum Target<'a> {
         path: &'a [u8],
         query: Option<&'a [u8]>,
     },
-    /// What the route's template made.
+    /// What the route's template made, without credentials.
     Rewritten(&'a [u8]),
 }
 

@@ -26,5 +26,5 @@ pub(crate) use self::{
     answer::{Answer, answer},
     forward::FieldSet,
     run::{Headers, Next, run},
-    state::Exchange,
+    state::{AMBIGUOUS_PATH, Exchange},
 };

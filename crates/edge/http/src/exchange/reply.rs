@@ -76,14 +76,18 @@ pub(crate) async fn redirect(
     exchange.status = status;
     let mut target = std::mem::take(&mut exchange.target);
     target.clear();
-    let rendered = to.render(&exchange.values(), &mut target);
+    let plan = Rc::clone(client.plan());
+    let hidden = exchange
+        .route
+        .map_or(&[][..], |route| plan.route(route).hidden());
+    let values = exchange.values();
+    let rendered = guard::render_location(to, &values, hidden, exchange.https, &mut target);
     if rendered.is_err() {
         exchange.target = target;
         let refusal = exchange.bad_path();
         return error(local, client, exchange, listener, refusal, None).await;
     }
     let version = client.version;
-    let plan = Rc::clone(client.plan());
     let stage = client.wire.stage();
     let start = stage.len();
     answer::status_line(stage, status);

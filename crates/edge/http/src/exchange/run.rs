@@ -36,13 +36,15 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     let plan = Rc::clone(client.plan());
     let listener = plan.listener(client.listener_index);
     identify(local, exchange, listener);
+    // Before anything looks at them: nobody but Weir says who is asking.
+    exchange.request.remove_fields(&plan.shared.identity_names);
 
     if let Some(refusal) = admit(exchange) {
         return reply::error(local, client, exchange, listener, refusal, None).await;
     }
     // What firewalls and logins look at is what routes and endpoints will see.
     let asterisk = exchange.request.form() == TargetForm::Asterisk;
-    if !asterisk && !normalize(exchange) {
+    if !asterisk && !normalize(exchange, listener) {
         let refusal = exchange.bad_path();
         return reply::error(local, client, exchange, listener, refusal, None).await;
     }
@@ -80,6 +82,10 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     };
     exchange.route = Some(route);
     let route: &RoutePlan = plan.route(route);
+    if may_be_read_differently(&plan, client, exchange, route) {
+        let refusal = exchange.ambiguous_path();
+        return reply::error(local, client, exchange, listener, refusal, None).await;
+    }
 
     if let Some(guard) = &route.guard {
         if let (Some(cors), Some(_)) = (route.cors(), asked) {
@@ -212,14 +218,42 @@ enum Missed {
 }
 
 /// Normalises the path; false if that cannot be done.
-fn normalize(exchange: &mut Exchange) -> bool {
+fn normalize(exchange: &mut Exchange, listener: &ListenerPlan) -> bool {
     exchange.path.clear();
-    match route::normalize(exchange.request.path(), &mut exchange.path) {
+    let escaped = listener.escaped_slashes;
+    match route::normalize(exchange.request.path(), escaped, &mut exchange.path) {
         Ok(route::Normalized::AsSent) => exchange.path_changed = false,
         Ok(route::Normalized::Rewritten) => exchange.path_changed = true,
         Err(_) => return false,
     }
     true
+}
+
+/// Whether an endpoint may read the path of a request as that of another route, which asks more of it.
+#[inline]
+fn may_be_read_differently(
+    plan: &LocalPlan,
+    client: &Client,
+    exchange: &Exchange,
+    route: &RoutePlan,
+) -> bool {
+    // Hardly a path has any of these.
+    memchr::memchr2(b'%', b';', exchange.path()).is_some() && {
+        let lookup = lookup(client, exchange, exchange.request.method_bytes());
+        let headers = Headers(&exchange.request);
+        let other = plan.shared.stricter_reading(&lookup, &headers, route);
+        other.is_some()
+    }
+}
+
+fn lookup<'a>(client: &Client, exchange: &'a Exchange, method: &'a [u8]) -> Lookup<'a> {
+    Lookup {
+        listener: client.listener_index,
+        host: exchange.request.host(),
+        path: exchange.path(),
+        query: exchange.request.query(),
+        method,
+    }
 }
 
 /// Finds the route.

@@ -17,6 +17,10 @@ use crate::{
     wire::Replay,
 };
 
+/// What is wrong with a path that an endpoint may read as that of another route.
+pub(crate) const AMBIGUOUS_PATH: &str =
+    "Some servers read this path as that of another route, which has stricter policies.";
+
 /// When each phase of an exchange was over; zero while it is not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
@@ -227,6 +231,13 @@ impl Exchange {
     pub(crate) fn bad_path(&mut self) -> Answer {
         self.rule = "bad_path";
         self.detail = "The path is not one that every server reads alike.";
+        Answer::new(400, Reason::BadRequest)
+    }
+
+    /// The answer to a path that an endpoint may read as that of another route.
+    pub(crate) fn ambiguous_path(&mut self) -> Answer {
+        self.rule = "ambiguous_path";
+        self.detail = AMBIGUOUS_PATH;
         Answer::new(400, Reason::BadRequest)
     }
 

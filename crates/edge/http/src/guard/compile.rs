@@ -1,11 +1,13 @@
 //! From policies to guards.
 
+mod auth;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use weir_auth::{Auth, AuthItem, Authenticator, Hidden, Logins, NamedMethod, RequireConfig};
+use weir_auth::{Auth, Authenticator, Hidden, Logins};
 use weir_config::{Cx, Map, Name, OneOrMany, Span, Spanned};
 use weir_firewall::{FirewallConfig, FirewallPolicyConfig, Firewalls, Geo};
 use weir_limit::{
@@ -16,10 +18,10 @@ use weir_telemetry::Registry;
 
 use super::{
     ForwardAuthStep, Guard, Step,
-    auth::AuthStep,
     firewall::FirewallStep,
     forward_auth::ForwardAuthPlan,
     headers::{HeadPlan, HeadPolicies},
+    identity_fields::Sought,
     limit::LimitStep,
 };
 use crate::codec::Names;
@@ -57,6 +59,7 @@ pub(crate) struct Compiler<'a, 'i> {
     authenticators: Vec<Arc<Authenticator>>,
     /// Fields that say who is asking.
     pub(crate) identity_names: Names,
+    sought: Sought,
 }
 
 /// A route as far as its guard is about it.
@@ -93,12 +96,18 @@ impl<'a, 'i> Compiler<'a, 'i> {
             .policies
             .iter()
             .filter_map(|(_, policy)| policy.forward_auth.as_ref());
-        let routes = routes
+        let asking = routes
             .iter()
             .filter_map(|route| route.forward_auth.as_ref());
-        for config in policies.chain(routes) {
+        for config in policies.chain(asking) {
             for name in ForwardAuthPlan::compile(config, 0).identity_names() {
                 identity_names.add(name);
+            }
+        }
+        let mut sought = Sought::default();
+        for route in routes {
+            for (name, _) in route.headers.iter() {
+                sought.condition(&name.value, name.span);
             }
         }
         Self {
@@ -109,7 +118,13 @@ impl<'a, 'i> Compiler<'a, 'i> {
             limits: HashMap::new(),
             authenticators: Vec::new(),
             identity_names,
+            sought,
         }
+    }
+
+    /// Tells of fields that are looked for in requests and never there. To be called when all routes are compiled.
+    pub(crate) fn check_fields(&self, cx: &mut Cx) {
+        self.sought.check(&self.identity_names, cx);
     }
 
     /// The logins of all routes.
@@ -326,6 +341,11 @@ impl<'a, 'i> Compiler<'a, 'i> {
         if !self.is_known(&spec, config.span, cx) {
             return None;
         }
+        for part in spec.key.parts() {
+            if let KeyPart::Header(name) = part {
+                self.sought.condition(name, config.span);
+            }
+        }
         let limiter = self.input.limits.limiter(key, spec);
         let spec = limiter.spec();
         let shared = spec.store.as_ref().and_then(|shared| {
@@ -366,114 +386,6 @@ impl<'a, 'i> Compiler<'a, 'i> {
         good
     }
 
-    fn auth(
-        &mut self,
-        route: &Subject<'_>,
-        held: &[Held<'i>],
-        cx: &mut Cx,
-    ) -> Result<Option<AuthStep>, ()> {
-        let (methods, anonymous) = self.methods(route, held, cx)?;
-        let require = require(route, held);
-        if methods.is_empty() {
-            if !require.is_empty() && !anonymous {
-                cx.error(
-                    route.config.span,
-                    "`require` needs somebody who proves who they are",
-                )
-                .help("write `auth` beside it");
-                return Err(());
-            }
-            return Ok(None);
-        }
-        let auth = self.input.auth;
-        let authenticator = auth
-            .authenticator(&methods, anonymous, &require, cx)
-            .ok_or(())?;
-        for name in authenticator.identity_fields() {
-            self.identity_names.add(name.as_bytes());
-        }
-        self.authenticators.push(Arc::clone(&authenticator));
-        let name = methods
-            .iter()
-            .map(|method| &method.policy)
-            .find(|policy| !policy.is_empty())
-            .unwrap_or(route.name);
-        Ok(Some(AuthStep {
-            name: Arc::clone(name),
-            authenticator,
-            metrics: self.registry.policy("auth", name),
-        }))
-    }
-
-    /// The methods of a route, and whether it can do without: its own, or else those of its policies.
-    fn methods(
-        &self,
-        route: &Subject<'_>,
-        held: &[Held<'i>],
-        cx: &mut Cx,
-    ) -> Result<(Vec<NamedMethod>, bool), ()> {
-        let named = |name: &str, policy: &PolicyConfig| {
-            let name: Arc<str> = Arc::from(name);
-            let methods = policy.methods().into_iter();
-            methods.map(move |method| NamedMethod {
-                policy: Arc::clone(&name),
-                config: method.value,
-                span: method.span,
-            })
-        };
-        let Some(items) = &route.config.auth else {
-            let all = held.iter().flat_map(|held| named(held.name, held.config));
-            return Ok((all.collect(), false));
-        };
-        let (mut methods, mut anonymous, mut good) = (Vec::new(), false, true);
-        for item in items.iter() {
-            match item {
-                AuthItem::Anonymous => anonymous = true,
-                AuthItem::Inline(method) => methods.push(NamedMethod {
-                    policy: Arc::from(""),
-                    config: method.value.clone(),
-                    span: method.span,
-                }),
-                AuthItem::Policy(name) => match self.input.policies.get(&name.value) {
-                    Some(policy)
-                        if !policy.methods().is_empty()
-                            && policy.says_more()
-                            && !held.iter().any(|held| held.name == name.value.as_str()) =>
-                    {
-                        // To leave out what a policy says beside its method would let pass what it refuses.
-                        good = false;
-                        let problem = format!(
-                            "`auth` takes only the method of `{0}`, and `{0}` says more",
-                            name.value
-                        );
-                        cx.error(name.span, problem).help(format!(
-                            "write `policies: {0}`, alone or beside this; or put its method into a policy of its own",
-                            name.value
-                        ));
-                    }
-                    Some(policy) if !policy.methods().is_empty() => {
-                        methods.extend(named(name.value.as_str(), policy));
-                    }
-                    Some(_) => {
-                        good = false;
-                        cx.error(
-                            name.span,
-                            format!("the policy `{}` knows nobody", name.value),
-                        )
-                        .expected("one with `api_key`, `basic`, `jwt`, `introspection` or `oidc`");
-                    }
-                    // Reported where all names are checked.
-                    None => good = false,
-                },
-            }
-        }
-        if good {
-            Ok((methods, anonymous))
-        } else {
-            Err(())
-        }
-    }
-
     fn forward_auth(
         &self,
         route: &Subject<'_>,
@@ -495,12 +407,6 @@ impl<'a, 'i> Compiler<'a, 'i> {
             name,
         }))
     }
-}
-
-/// What all policies and the route need: each of them, so that what one says never makes another say less.
-fn require(route: &Subject<'_>, held: &[Held<'_>]) -> Vec<RequireConfig> {
-    let policies = held.iter().filter_map(|held| held.config.require.as_ref());
-    policies.chain(&route.config.require).cloned().collect()
 }
 
 /// Whether a limit counts by what authentication finds out.

@@ -6,12 +6,14 @@
 
 use std::rc::Rc;
 
+use weir_auth::Hidden;
 use weir_config::{OneOrMany, Spanned};
 use weir_net::Micros;
 use weir_telemetry::Reason;
 
 use super::{
     amend_own_answer,
+    query::{write_address, write_query},
     subrequest::{Subrequest, Unanswered},
 };
 use crate::{
@@ -139,7 +141,15 @@ impl ForwardAuthPlan {
         let fields = request.fields();
         encode::request_line(out, self.method.as_str().as_bytes(), &self.target);
         encode::field(out, b"Host", request.authority());
-        let identity = &client.plan().shared.identity_names;
+        let shared = &client.plan().shared;
+        // Who says which fields it gets leaves keys out by that, and means no other way for them.
+        let (hidden, referred): (&[Hidden], &[Hidden]) = match (&self.pass, exchange.route) {
+            (Some(_), Some(route)) => (
+                client.plan().route(route).hidden(),
+                &shared.hidden_parameters,
+            ),
+            _ => (&[], &[]),
+        };
         let traced = exchange.trace.is_some() && !exchange.trace_made;
         fields.write_forwarded(out, |field| {
             let (id, name) = (field.id(), fields.name(field));
@@ -148,36 +158,33 @@ impl ForwardAuthPlan {
                 None => !NOT_BY_DEFAULT.has(id),
             };
             let own = match id {
+                FieldId::Referer => !referred.is_empty(),
                 FieldId::Traceparent | FieldId::Tracestate => !traced,
-                FieldId::Other => self.left_out.has(name) || identity.has(name),
+                FieldId::Other => self.left_out.has(name),
                 _ => NEVER_PASSED.has(id),
             };
             by_default && !own
         });
+        if !referred.is_empty() && self.pass.as_ref().is_some_and(|pass| pass.has(b"referer")) {
+            for (field, _, address) in fields.iter() {
+                if field.id() == FieldId::Referer && !field.hop() {
+                    out.extend_from_slice(b"Referer: ");
+                    write_address(out, address, referred);
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+        }
         if self.method == AskMethod::Post {
             encode::field(out, b"Content-Length", b"0");
         }
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        if client.trusted {
-            for chain in fields.all(FieldId::XForwardedFor) {
-                out.extend_from_slice(chain);
-                out.extend_from_slice(b", ");
-            }
-        }
-        out.extend_from_slice(client.address.as_str().as_bytes());
-        out.extend_from_slice(b"\r\n");
-        let told = |id| client.trusted.then(|| fields.first(id)).flatten();
-        let proto = told(FieldId::XForwardedProto).unwrap_or(b"http");
-        encode::field(out, b"X-Forwarded-Proto", proto);
-        let host = told(FieldId::XForwardedHost).unwrap_or_else(|| request.authority());
-        encode::field(out, b"X-Forwarded-Host", host);
+        let forwarding = &client.options().forwarding;
+        forwarding.write_x_forwarded(out, &client.address, client.trusted, request);
         encode::field(out, b"X-Forwarded-Method", request.method_bytes());
         out.extend_from_slice(b"X-Forwarded-Uri: ");
         // The path that the route was chosen by: what is let pass is what was asked about.
         out.extend_from_slice(exchange.path());
         if let Some(query) = request.query() {
-            out.push(b'?');
-            out.extend_from_slice(query);
+            write_query(out, query, hidden);
         }
         out.extend_from_slice(b"\r\n");
         if !exchange.request_id().is_empty() {

@@ -4,6 +4,8 @@
 //! neither of them settled, then `cors`, which alone says who may read it. Answers that Weir gives itself are changed in
 //! the same way, after they were written ([`HeadPlan::amend`]): a page cannot read a 429 that does not name its origin.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 use weir_config::Cx;
 
@@ -14,7 +16,7 @@ use super::{
     value::{Facts, Who},
 };
 use crate::{
-    codec::{FieldId, Fields},
+    codec::{Field, FieldId, Fields},
     config::{CorsConfig, SecurityHeadersConfig, TransformConfig},
 };
 
@@ -107,11 +109,17 @@ impl HeadPlan {
         self.transform.request.drops(id, name)
     }
 
-    /// Writes what a request gets.
+    /// Writes what a request gets. `shown` tells what may be seen of a field of the client's.
     #[inline]
-    pub(crate) fn write_request<W: Who>(&self, out: &mut Vec<u8>, facts: &Facts<'_, W>) {
+    pub(crate) fn write_request<'f, W: Who>(
+        &self,
+        out: &mut Vec<u8>,
+        facts: &Facts<'f, W>,
+        shown: impl Fn(&Field) -> Option<Cow<'f, [u8]>>,
+    ) {
         let changes = &self.transform.request;
-        changes.write(out, facts.request.fields(), facts);
+        changes.write_renamed(out, facts.request.fields(), shown);
+        changes.write(out, facts);
     }
 
     /// Whether an answer's line of this name is left out.
@@ -133,7 +141,11 @@ impl HeadPlan {
         answer: &Fields,
         facts: &Facts<'_, W>,
     ) {
-        self.transform.response.write(out, answer, facts);
+        let changes = &self.transform.response;
+        changes.write_renamed(out, answer, |field| {
+            Some(Cow::Borrowed(answer.value(field)))
+        });
+        changes.write(out, facts);
         if let Some(security) = &self.security {
             security.write(out, security.sent(answer), facts.scheme == b"https");
         }
@@ -174,7 +186,11 @@ impl HeadPlan {
             kept += length;
         }
         out.truncate(kept);
-        self.transform.response.write(out, &renamed, facts);
+        let changes = &self.transform.response;
+        changes.write_renamed(out, &renamed, |field| {
+            Some(Cow::Borrowed(renamed.value(field)))
+        });
+        changes.write(out, facts);
         if let Some(security) = &self.security {
             security.write(out, sent, facts.scheme == b"https");
         }

@@ -47,13 +47,9 @@ struct Met {
 
 /// Tells the client about its limits.
 pub(super) fn write_fields(local: &Local, guard: &Guard, exchange: &mut Exchange) {
-    let limit_of = |said: &Said| match guard.steps.get(usize::from(said.step)) {
-        Some(Step::Limits(limits)) => limits.get(usize::from(said.limit)),
-        _ => None,
-    };
     let shown = |said: &Said| {
         Some(Shown {
-            limiter: &limit_of(said)?.limiter,
+            limiter: &said.by(guard)?.limiter,
             plan: said.plan,
             verdict: said.verdict?,
         })
@@ -61,7 +57,7 @@ pub(super) fn write_fields(local: &Local, guard: &Guard, exchange: &mut Exchange
     let out = &mut exchange.answer_lines;
     let held_back = exchange.said.iter().find(|said| said.verdict.is_none());
     if let Some(said) = held_back {
-        if let Some(limit) = limit_of(said) {
+        if let Some(limit) = said.by(guard) {
             fields::write_held_back(&limit.limiter, said.plan, out);
         }
         return;
@@ -77,7 +73,8 @@ pub(super) fn write_fields(local: &Local, guard: &Guard, exchange: &mut Exchange
     }
 }
 
-/// Several limits that are checked one after another; a refusal by one takes back what those before it counted.
+/// Several limits that are checked one after another; a refusal by one takes back what others counted. Those behind it are asked all
+/// the same, so that the client is told how long the longest of them refuses.
 pub(super) fn check(
     local: &Local,
     client: &Client,
@@ -94,19 +91,28 @@ pub(super) fn check(
         });
     }
     let now_ms = exchange.times.start / 1000;
+    let mut checked = Checked::Pass;
     for (done, limit) in limits.iter().enumerate() {
         let met = limit.meet(client, exchange, route, guard, None);
+        if matches!(checked, Checked::Refuse(_)) {
+            // It has no part in the refusal, and takes no place among the requests in flight.
+            let verdict = limit.limiter.check(met.key, met.plan, limit.cost(), now_ms);
+            exchange.said.push(Said::new(at, done, &met, Some(verdict)));
+            continue;
+        }
         let verdict = match limit.hold(exchange, &met) {
             true => Some(limit.limiter.check(met.key, met.plan, limit.cost(), now_ms)),
             false => None,
         };
         exchange.said.push(Said::new(at, done, &met, verdict));
         if let Err(answer) = limit.settle(local, exchange, verdict) {
-            take_back(client, exchange, route, guard, limits, at, now_ms);
-            return Checked::Refuse(answer);
+            checked = Checked::Refuse(answer);
         }
     }
-    Checked::Pass
+    if matches!(checked, Checked::Refuse(_)) {
+        take_back(client, exchange, route, guard, now_ms);
+    }
+    checked
 }
 
 /// As [`check`], where a store may be asked.
@@ -140,7 +146,7 @@ pub(super) async fn check_shared(
             }
         };
         if let Err(answer) = settled {
-            take_back(client, exchange, route, guard, limits, at, now_ms);
+            take_back(client, exchange, route, guard, now_ms);
             checked = Checked::Refuse(answer);
             break;
         }
@@ -149,33 +155,33 @@ pub(super) async fn check_shared(
     checked
 }
 
-/// Takes back what limits of a step counted on this machine for a request that one of them refused. What a store counted
-/// stays, and a dry run that would have refused it has counted nothing.
-fn take_back(
-    client: &Client,
-    exchange: &Exchange,
-    route: &RoutePlan,
-    guard: &Guard,
-    limits: &[Arc<LimitStep>],
-    at: usize,
-    now_ms: u64,
-) {
-    let counted = |said: &&Said| {
-        usize::from(said.step) == at && said.verdict.is_some_and(|verdict| verdict.allowed)
-    };
-    let counted = exchange.said.iter().filter(counted);
-    for limit in counted.filter_map(|said| limits.get(usize::from(said.limit))) {
-        if limit.shared.is_some() {
+/// Takes back what limits counted on this machine for a request that one of them refused, those before authentication
+/// too. What a store counted stays, and a dry run that would have refused it has counted nothing.
+fn take_back(client: &Client, exchange: &Exchange, route: &RoutePlan, guard: &Guard, now_ms: u64) {
+    for said in &exchange.said {
+        let Some(limit) = said.by(guard) else {
+            continue;
+        };
+        let counted = said.verdict.is_some_and(|verdict| verdict.allowed);
+        if !counted || limit.shared.is_some() {
             continue;
         }
-        let met = limit.meet(client, exchange, route, guard, None);
-        limit
-            .limiter
-            .give_back(met.key, met.plan, limit.cost(), now_ms);
+        let key = limit.meet(client, exchange, route, guard, None).key;
+        // With the plan of then: who is asking may be known only since.
+        let limiter = &limit.limiter;
+        limiter.give_back(key, said.plan, limit.cost(), now_ms);
     }
 }
 
 impl Said {
+    /// Whose it is.
+    fn by<'g>(&self, guard: &'g Guard) -> Option<&'g Arc<LimitStep>> {
+        match guard.steps.get(usize::from(self.step)) {
+            Some(Step::Limits(limits)) => limits.get(usize::from(self.limit)),
+            _ => None,
+        }
+    }
+
     fn new(step: usize, limit: usize, met: &Met, verdict: Option<Verdict>) -> Self {
         Self {
             step: step as u16,
@@ -187,16 +193,14 @@ impl Said {
 }
 
 impl LimitStep {
-    /// Fields that tell clients about limits: one that the endpoint sends as well would say something else.
+    /// Fields that tell clients about limits, of which there can be only one: what the endpoint says in them would contradict. `RateLimit`
+    /// and `RateLimit-Policy` are lists, to which every hop adds its own.
     pub(super) fn answer_names(&self) -> impl Iterator<Item = &'static [u8]> {
         let spec = self.limiter.spec();
         let names: &[&[u8]] = match spec.headers {
             _ if spec.dry_run => &[],
-            FieldStyle::Off => &[],
-            FieldStyle::Standard => &[b"ratelimit", b"ratelimit-policy"],
+            FieldStyle::Off | FieldStyle::Standard => &[],
             FieldStyle::Legacy | FieldStyle::Both => &[
-                b"ratelimit",
-                b"ratelimit-policy",
                 b"x-ratelimit-limit",
                 b"x-ratelimit-remaining",
                 b"x-ratelimit-reset",

@@ -21,7 +21,9 @@ mod explain;
 mod firewall;
 mod forward_auth;
 mod headers;
+mod identity_fields;
 mod limit;
+mod query;
 mod security_headers;
 mod seen;
 mod subrequest;
@@ -39,9 +41,10 @@ pub(crate) use self::{
     address::client_ip,
     answer_edit::{AnswerEdit, amend_own_answer},
     compile::{Compiler, Subject},
-    edit::{RequestEdit, hides_parameters, write_blotted, write_target},
+    edit::RequestEdit,
     firewall::{FirewallStep, GLOBAL, GlobalFirewall},
     limit::Said,
+    query::{render_location, render_target, write_blotted, write_query},
 };
 use self::{
     auth::AuthStep,
@@ -57,7 +60,7 @@ use crate::{
     codec::{Names, RequestHead},
     exchange::{Answer, Exchange},
     local::{Local, LocalPlan},
-    plan::{AddressText, ListenerPlan, RoutePlan},
+    plan::{AddressText, ListenerPlan, Plan, RoutePlan},
     route::Values,
     server::Client,
 };
@@ -119,6 +122,21 @@ impl Guard {
         self.steps.is_empty() && self.head.is_none()
     }
 
+    /// Whether somebody may have to pass something here that is not asked on a route with that guard: a firewall, an authentication, or
+    /// limits where there are none. How much limits allow is not compared.
+    pub(crate) fn is_stricter_than(&self, other: Option<&Self>) -> bool {
+        let others = other.map_or(&[][..], |other| &other.steps);
+        self.steps.iter().any(|step| {
+            !others.iter().any(|other| match (step, other) {
+                (Step::Firewall(a), Step::Firewall(b)) => Arc::ptr_eq(a, b),
+                (Step::Limits(_), Step::Limits(_)) => true,
+                (Step::Auth(a), Step::Auth(b)) => a.authenticator.asks_as(&b.authenticator),
+                (Step::ForwardAuth(a), Step::ForwardAuth(b)) => a.name == b.name,
+                _ => false,
+            })
+        })
+    }
+
     /// What may be a credential and is not to reach the endpoint, when the one that was good stood in this place.
     pub(crate) fn hidden(&self, place: Option<Place>) -> &[Hidden] {
         let auth = self.steps.iter().find_map(|step| match step {
@@ -144,7 +162,7 @@ pub(crate) fn admit(
     let everywhere = plan.shared.firewall.as_ref().filter(|_| client.trusted);
     if let Some(firewall) = everywhere {
         exchange.client_ip = Some(client_ip(client, exchange));
-        if let Some(answer) = firewall.check_client(local, exchange) {
+        if let Some(answer) = firewall.check_client(local, client, exchange) {
             return Some(answer);
         }
     }
@@ -315,26 +333,35 @@ pub(crate) fn request_edit<'a>(
         .route
         .and_then(|route| plan.route(route).guard.as_deref());
     RequestEdit {
-        identity_names: &plan.shared.identity_names,
         identity: exchange.identity.as_deref(),
         lines: &exchange.request_lines,
-        hidden: guard.map_or(&[], |guard| guard.hidden(exchange.place)),
+        hidden: hidden(plan, exchange),
+        parameters: &plan.shared.hidden_parameters,
         head: guard
             .and_then(|guard| guard.head.as_ref())
             .map(|head| (head, facts(plan, exchange, address))),
     }
 }
 
-/// What policies change about the head of a request that was never sent.
+/// Credentials of a request that its endpoint does not see.
+pub(crate) fn hidden<'a>(plan: &'a LocalPlan, exchange: &Exchange) -> &'a [Hidden] {
+    exchange
+        .route
+        .map_or(&[], |route| plan.route(route).hidden_for(exchange.place))
+}
+
+/// What policies change about the head of a request that was never sent. Who sends it is in `known`.
 pub(crate) fn explained_edit<'a>(
-    identity_names: &'a Names,
+    plan: &'a Plan,
     route: &'a RoutePlan,
     request: &'a RequestHead,
     values: &Values<'a>,
     client: &'a AddressText,
     request_id: &'a [u8],
+    known: &'a Exchange,
 ) -> RequestEdit<'a> {
     let guard = route.guard.as_deref();
+    let hidden = route.hidden_for(known.place);
     let facts = Facts {
         request,
         path: values.path,
@@ -343,13 +370,14 @@ pub(crate) fn explained_edit<'a>(
         scheme: b"http",
         request_id,
         route: route.name.as_bytes(),
-        who: None,
+        who: known.identity.as_deref(),
+        hidden,
     };
     RequestEdit {
-        identity_names,
-        identity: None,
+        identity: known.identity.as_deref(),
         lines: b"",
-        hidden: route.hidden(),
+        hidden,
+        parameters: &plan.hidden_parameters,
         head: guard
             .and_then(|guard| guard.head.as_ref())
             .map(|head| (head, facts)),
@@ -373,5 +401,6 @@ fn facts<'a>(
             .route
             .map_or(b"", |route| plan.route(route).name.as_bytes()),
         who: exchange.identity.as_deref(),
+        hidden: hidden(plan, exchange),
     }
 }

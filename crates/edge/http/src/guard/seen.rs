@@ -3,9 +3,10 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use weir_auth::Identity;
-use weir_firewall::Geo;
+use weir_firewall::{Geo, Memo};
 
-use crate::{codec::FieldId, exchange::Exchange, server::Client};
+use super::query::without_keys;
+use crate::{exchange::Exchange, server::Client};
 
 /// One request with what is known about its client.
 pub(crate) struct Seen<'a> {
@@ -18,23 +19,40 @@ pub(crate) struct Seen<'a> {
     /// In lower case.
     host: Cow<'a, [u8]>,
     pub(crate) geo: &'a Geo,
+    /// What `geo` has said before.
+    pub(crate) memo: &'a Memo,
+    /// None of a request that was never sent.
+    client: Option<&'a Client>,
 }
 
 impl<'a> Seen<'a> {
     pub(crate) fn new(
-        client: &Client,
+        client: &'a Client,
         exchange: &'a Exchange,
         route: &'a str,
         geo: &'a Geo,
     ) -> Self {
         Self {
             scheme: scheme(client, exchange),
-            ..Self::of(exchange, super::client_ip(client, exchange), route, geo)
+            client: Some(client),
+            ..Self::of(
+                exchange,
+                super::client_ip(client, exchange),
+                route,
+                geo,
+                &client.place,
+            )
         }
     }
 
     /// A request that comes from this address by plain HTTP.
-    pub(super) fn of(exchange: &'a Exchange, ip: IpAddr, route: &'a str, geo: &'a Geo) -> Self {
+    pub(super) fn of(
+        exchange: &'a Exchange,
+        ip: IpAddr,
+        route: &'a str,
+        geo: &'a Geo,
+        memo: &'a Memo,
+    ) -> Self {
         Self {
             exchange,
             ip,
@@ -42,6 +60,8 @@ impl<'a> Seen<'a> {
             route,
             host: lower(exchange.request.host()),
             geo,
+            memo,
+            client: None,
         }
     }
 
@@ -50,37 +70,20 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// How the client asks: a proxy that is trusted says how it was asked itself.
+/// How the client asks, as far as that is known.
 pub(crate) fn scheme(client: &Client, exchange: &Exchange) -> &'static str {
-    let told = client
-        .trusted
-        .then(|| exchange.request.fields().first(FieldId::XForwardedProto))
-        .flatten();
-    match told {
-        // The nearest to the client comes first, if there are several.
-        Some(value)
-            if value
-                .split(|byte| *byte == b',')
-                .next()
-                .is_some_and(is_https) =>
-        {
-            "https"
-        }
-        _ => "http",
-    }
+    let forwarding = &client.options().forwarding;
+    forwarding.scheme(client.trusted, &exchange.request)
 }
 
-/// Names of hosts are the same in either case (RFC 9110, 4.2.3).
+/// Names of hosts are the same in either case (RFC 9110, 4.2.3), and with the dot of the root behind them.
 fn lower(host: &[u8]) -> Cow<'_, [u8]> {
+    let host = host.strip_suffix(b".").unwrap_or(host);
     if host.iter().any(u8::is_ascii_uppercase) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {
         Cow::Borrowed(host)
     }
-}
-
-fn is_https(value: &[u8]) -> bool {
-    value.trim_ascii().eq_ignore_ascii_case(b"https")
 }
 
 impl weir_auth::Asked for Seen<'_> {
@@ -106,6 +109,14 @@ impl weir_auth::Asked for Seen<'_> {
 
     fn query(&self) -> Option<&[u8]> {
         self.exchange.request.query()
+    }
+
+    fn query_without_keys(&self) -> Option<Cow<'_, [u8]>> {
+        let route = self.client.zip(self.exchange.route);
+        let hidden = route.map_or(&[][..], |(client, route)| {
+            client.plan().route(route).hidden()
+        });
+        without_keys(self.exchange.request.query(), hidden)
     }
 
     fn client(&self) -> IpAddr {
@@ -141,7 +152,7 @@ impl weir_limit::Caller for Seen<'_> {
     }
 
     fn user(&self) -> Option<&[u8]> {
-        self.identity().map(|identity| identity.subject.as_bytes())
+        self.identity().map(|identity| identity.unique().as_bytes())
     }
 
     fn api_key(&self) -> Option<&[u8]> {
@@ -164,7 +175,7 @@ impl weir_limit::Caller for Seen<'_> {
 
     fn country(&self) -> Option<[u8; 2]> {
         self.geo
-            .country(self.ip)?
+            .country(self.ip, self.memo)?
             .as_str()
             .as_bytes()
             .try_into()
@@ -172,7 +183,7 @@ impl weir_limit::Caller for Seen<'_> {
     }
 
     fn asn(&self) -> Option<u32> {
-        self.geo.asn(self.ip)
+        self.geo.asn(self.ip, self.memo)
     }
 
     fn route(&self) -> &str {

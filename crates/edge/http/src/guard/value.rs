@@ -4,8 +4,12 @@
 //! clients and from tokens, which may hold any character: control characters are percent-encoded and white space at the
 //! ends is cut off, so no value can end its line or begin another. Everything else goes in as it is.
 
+use std::borrow::Cow;
+
+use weir_auth::Hidden;
 use weir_config::nearest;
 
+use super::query::without_keys;
 use crate::{
     codec::RequestHead,
     route::{Captures, TemplateProblem, without_port},
@@ -29,6 +33,8 @@ pub(crate) struct Facts<'a, W> {
     pub(crate) route: &'a [u8],
     /// Who is asking, if that is known.
     pub(crate) who: Option<&'a W>,
+    /// Credentials that are told to nobody.
+    pub(crate) hidden: &'a [Hidden],
 }
 
 /// What authentication found out about who is asking. What it does not know is empty.
@@ -144,7 +150,7 @@ impl ValueTemplate {
         for part in &self.0 {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),
-                Part::Word(word) => push_clean(of(*word, facts), out),
+                Part::Word(word) => push_clean(&of(*word, facts), out),
                 Part::Parameter(index) => {
                     let value = facts.captures.value(*index, facts.path);
                     push_clean(value.unwrap_or_default(), out);
@@ -169,6 +175,21 @@ fn push_literal(parts: &mut Vec<Part>, literal: &mut String) {
 }
 
 /// What `{name}` stands for.
+/// What other programs call so.
+fn borrowed(name: &str) -> Option<String> {
+    let claim = ["jwt.", "claims.", "token.", "jwt_claim_"]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix));
+    Some(match name {
+        "sub" | "subject" | "username" | "user_id" | "jwt.sub" | "remote_user" => "user".to_owned(),
+        "remote_addr" | "remote_ip" | "client.ip" | "ip" => "client_ip".to_owned(),
+        "uri" | "request_uri" | "url" => "path".to_owned(),
+        "api_key" | "key_id" => "key".to_owned(),
+        "proto" => "scheme".to_owned(),
+        _ => format!("claim.{}", claim.filter(|claim| !claim.is_empty())?),
+    })
+}
+
 fn part(name: &str, parameters: &[Box<str>]) -> Result<Part, TemplateProblem> {
     if let Some(claim) = name.strip_prefix("claim.") {
         if claim.is_empty() {
@@ -194,7 +215,7 @@ fn part(name: &str, parameters: &[Box<str>]) -> Result<Part, TemplateProblem> {
                 let words = WORDS.iter().map(|(word, _)| *word);
                 words.chain(parameters.iter().map(|name| &**name))
             };
-            let help = match nearest(name, known()) {
+            let help = match borrowed(name).or_else(|| nearest(name, known()).map(str::to_owned)) {
                 Some(near) => format!("did you mean `{{{near}}}`?"),
                 None => {
                     let all: Vec<String> = known().map(|name| format!("`{{{name}}}`")).collect();
@@ -206,21 +227,21 @@ fn part(name: &str, parameters: &[Box<str>]) -> Result<Part, TemplateProblem> {
     }
 }
 
-fn of<'a, W: Who>(word: Word, facts: &Facts<'a, W>) -> &'a [u8] {
+fn of<'a, W: Who>(word: Word, facts: &Facts<'a, W>) -> Cow<'a, [u8]> {
     let request = facts.request;
-    match word {
+    Cow::Borrowed(match word {
         Word::ClientIp => facts.client_ip,
         Word::Host => without_port(request.host()),
         Word::Method => request.method_bytes(),
         Word::Path => facts.path,
-        Word::Query => request.query().unwrap_or_default(),
+        Word::Query => return without_keys(request.query(), facts.hidden).unwrap_or_default(),
         Word::RequestId => facts.request_id,
         Word::Route => facts.route,
         Word::Scheme => facts.scheme,
         Word::Key => facts.who.map_or(b"", W::key),
         Word::Plan => facts.who.map_or(b"", W::plan),
         Word::User => facts.who.map_or(b"", W::user),
-    }
+    })
 }
 
 const fn is_control(byte: u8) -> bool {
@@ -278,191 +299,4 @@ fn problem(message: impl Into<String>, help: impl Into<String>) -> TemplateProbl
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::codec::{HeadLimits, Parsed};
-
-    /// Somebody with claims.
-    #[derive(Default)]
-    pub(in crate::guard) struct Somebody {
-        pub(in crate::guard) user: Vec<u8>,
-        pub(in crate::guard) claims: Vec<(String, Vec<u8>)>,
-    }
-
-    impl Who for Somebody {
-        fn user(&self) -> &[u8] {
-            &self.user
-        }
-
-        fn key(&self) -> &[u8] {
-            b""
-        }
-
-        fn plan(&self) -> &[u8] {
-            b"gold"
-        }
-
-        fn claim(&self, name: &str, out: &mut Vec<u8>) {
-            for (_, value) in self.claims.iter().filter(|(known, _)| known == name) {
-                out.extend_from_slice(value);
-            }
-        }
-    }
-
-    pub(in crate::guard) fn request(fields: &str) -> RequestHead {
-        let mut request = RequestHead::new();
-        let head = format!("GET /shops/7?a=b HTTP/1.1\r\nHost: shop.example:81\r\n{fields}\r\n");
-        let limits = HeadLimits::default();
-        let parsed = request.parse(head.as_bytes(), &mut 0, &limits);
-        assert!(matches!(parsed, Ok(Parsed::Complete(_))), "{fields}");
-        request
-    }
-
-    /// Facts with a path of one parameter, which holds `7`.
-    pub(in crate::guard) fn with_facts<T>(
-        request: &RequestHead,
-        who: Option<&Somebody>,
-        look: impl FnOnce(&Facts<'_, Somebody>) -> T,
-    ) -> T {
-        let rule = crate::route::Rule {
-            path: Some("/shops/{shop}".to_owned()),
-            ..Default::default()
-        };
-        let table = crate::route::RouteTable::compile(&[rule], &crate::route::Limits::default());
-        let lookup = crate::route::Lookup {
-            listener: 0,
-            host: request.host(),
-            path: request.path(),
-            query: request.query(),
-            method: request.method_bytes(),
-        };
-        let mut captures = Captures::new();
-        let headers = crate::exchange::Headers(request);
-        let found = table
-            .expect("one rule")
-            .find(&lookup, &headers, &mut captures);
-        assert!(matches!(found, crate::route::Outcome::Route { .. }));
-        look(&Facts {
-            request,
-            path: request.path(),
-            captures: &captures,
-            client_ip: b"192.0.2.1",
-            scheme: b"https",
-            request_id: b"id-1",
-            route: b"shops",
-            who,
-        })
-    }
-
-    pub(in crate::guard) fn parameters() -> Vec<Box<str>> {
-        vec!["shop".into()]
-    }
-
-    fn rendered(text: &str, who: &Somebody) -> String {
-        let template = ValueTemplate::compile(text, &parameters()).expect(text);
-        let mut out = b"before ".to_vec();
-        with_facts(&request(""), Some(who), |facts| {
-            template.render(facts, &mut out);
-        });
-        let text = String::from_utf8_lossy(&out).into_owned();
-        text.strip_prefix("before ").expect("kept").to_owned()
-    }
-
-    #[test]
-    fn every_name_has_its_value() {
-        let who = Somebody {
-            user: b"ada".to_vec(),
-            claims: vec![("a.b".to_owned(), b"c".to_vec())],
-        };
-        for (text, expected) in [
-            ("plain", "plain"),
-            ("{client_ip}", "192.0.2.1"),
-            ("{host}", "shop.example"),
-            ("{method} {path}?{query}", "GET /shops/7?a=b"),
-            ("{request_id}/{route}", "id-1/shops"),
-            ("{scheme}", "https"),
-            ("{shop}", "7"),
-            ("{user} {plan} {key}", "ada gold"),
-            ("{claim.a.b}{claim.none}", "c"),
-            ("{{\"group\":\"{user}\"}}", "{\"group\":\"ada\"}"),
-            ("{key}", ""),
-        ] {
-            assert_eq!(rendered(text, &who), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn nobody_has_no_name() {
-        let template = ValueTemplate::compile("{user}{key}{plan}{claim.x}", &[]).expect("good");
-        let mut out = Vec::new();
-        with_facts(&request(""), None, |facts| template.render(facts, &mut out));
-        assert_eq!(out, b"");
-    }
-
-    #[test]
-    fn unknown_names_are_refused() {
-        for (text, part) in [
-            ("{client-ip}", "did you mean `{client_ip}`?"),
-            ("{shopp}", "did you mean `{shop}`?"),
-            ("{nonsense}", "`{claim.NAME}`"),
-            ("{}", "`{claim.NAME}`"),
-            ("{claim.}", "write `{claim.tenant}`"),
-            ("{user", "twice"),
-            ("user}", "twice"),
-            ("{{user}", "twice"),
-        ] {
-            let problem = ValueTemplate::compile(text, &parameters()).expect_err(text);
-            assert!(problem.help.contains(part), "{text}: {}", problem.help);
-        }
-        let many = "{user} ".repeat(17);
-        assert!(ValueTemplate::compile(&many, &[]).is_err());
-    }
-
-    #[test]
-    fn a_path_cannot_say_who_is_asking() {
-        let parameters: Vec<Box<str>> = vec!["user".into()];
-        let problem = ValueTemplate::compile("{user}", &parameters).expect_err("ambiguous");
-        assert!(problem.help.contains("another name"));
-    }
-
-    #[test]
-    fn literals_are_known_beforehand() {
-        let of = |text| ValueTemplate::compile(text, &[]).expect(text);
-        assert_eq!(of("a {{b}}").literal(), Some(&b"a {b}"[..]));
-        assert_eq!(of("a{user}").literal(), None);
-        assert!(of("{host}:8080").is_about_host());
-        assert!(!of("{user}.internal").is_about_host());
-    }
-
-    proptest! {
-        #[test]
-        fn no_value_leaves_its_line(claim: Vec<u8>, user: Vec<u8>) {
-            let who = Somebody { user, claims: vec![("c".to_owned(), claim)] };
-            for text in ["{claim.c}", "a {claim.c}{user} b", "{user}"] {
-                let template = ValueTemplate::compile(text, &[]).expect("good");
-                let mut out = b"keep\r\n".to_vec();
-                with_facts(&request(""), Some(&who), |facts| template.render(facts, &mut out));
-                prop_assert!(out.starts_with(b"keep\r\n"));
-                let value = &out[6..];
-                prop_assert!(!value.iter().any(|byte| is_control(*byte)));
-                prop_assert_eq!(value.trim_ascii(), value);
-            }
-        }
-
-        #[test]
-        fn what_holds_no_controls_goes_in_as_it_is(claim in "[ -~\u{e4}]*") {
-            let mut out = Vec::new();
-            push_clean(claim.as_bytes(), &mut out);
-            prop_assert_eq!(out, claim.as_bytes());
-        }
-    }
-
-    #[test]
-    fn controls_are_encoded() {
-        let mut out = b"x".to_vec();
-        push_clean(b"a\r\nb\0\x7f\tc", &mut out);
-        assert_eq!(out, b"xa%0D%0Ab%00%7F%09c");
-    }
-}
+pub(super) mod tests;

@@ -108,6 +108,7 @@ impl Plan {
                 Some(guards.firewall(&name, config, cx))
             })
             .collect();
+        guards.check_fields(cx);
         let logins = guards.logins();
         let hidden_parameters = guards.hidden_parameters();
         let identity_names = guards.identity_names;

@@ -9,7 +9,7 @@ use weir_telemetry::ListenerMetrics;
 use super::forwarding::Forwarding;
 use crate::{
     codec::HeadLimits,
-    config::{ByteRate, HttpConfig},
+    config::{ByteRate, EscapedSlashes, HttpConfig},
     guard::FirewallStep,
     proxy::NEVER,
     wire::Grant,
@@ -34,6 +34,7 @@ pub(crate) struct ListenerPlan {
     /// Requests that one connection may carry.
     pub(crate) keepalive_requests: u32,
     pub(crate) forwarding: Forwarding,
+    pub(crate) escaped_slashes: EscapedSlashes,
     /// Which proxies tell who their clients are, before anything else.
     pub(crate) proxy: Option<ProxyProtocol>,
     /// Who may come in.
@@ -77,6 +78,7 @@ impl ListenerPlan {
                 OrOff::Off => u32::MAX,
             },
             forwarding: Forwarding::compile(config),
+            escaped_slashes: config.escaped_slashes,
             proxy,
             firewall: firewall.filter(|firewall| !firewall.policy.is_open()),
             request_id: config.request_id,

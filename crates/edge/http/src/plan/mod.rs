@@ -9,6 +9,7 @@ mod compile;
 mod forwarding;
 mod listener;
 mod mirror;
+mod readings;
 mod retries;
 mod route;
 mod split;

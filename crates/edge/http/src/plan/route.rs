@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_auth::Hidden;
+use weir_auth::{Hidden, Place};
 use weir_net::Micros;
 use weir_telemetry::RouteMetrics;
 
@@ -109,7 +109,13 @@ impl RoutePlan {
 
     /// All that may be a credential.
     pub(crate) fn hidden(&self) -> &[Hidden] {
-        self.guard.as_ref().map_or(&[], |guard| guard.hidden(None))
+        self.hidden_for(None)
+    }
+
+    /// What endpoints do not see, if a good credential stood in this place.
+    pub(crate) fn hidden_for(&self, place: Option<Place>) -> &[Hidden] {
+        let guard = self.guard.as_ref();
+        guard.map_or(&[], |guard| guard.hidden(place))
     }
 
     /// What of it divides requests among services.

@@ -34,6 +34,7 @@ use self::{
 use crate::{
     codec::BodyLength,
     exchange::{Answer, Exchange, Next, forward, reply},
+    guard,
     local::{Local, LocalPlan},
     plan::{ListenerPlan, RoutePlan},
     route::Template,
@@ -85,7 +86,7 @@ pub(crate) async fn run(
 ) -> Next {
     let listener = to.plan.listener(client.listener_index);
     if let Some(template) = to.rewrite
-        && !render(template, exchange)
+        && !render(to.plan, template, exchange)
     {
         let refusal = exchange.bad_path();
         return fail(local, client, exchange, listener, refusal).await;
@@ -391,10 +392,11 @@ const fn status_of(reason: Reason) -> u16 {
 }
 
 /// Makes the target that the route wants. False if its path would be a trap.
-fn render(template: &Template, exchange: &mut Exchange) -> bool {
+fn render(plan: &LocalPlan, template: &Template, exchange: &mut Exchange) -> bool {
     let mut target = std::mem::take(&mut exchange.target);
     target.clear();
-    let rendered = template.render(&exchange.values(), &mut target);
+    let hidden = guard::hidden(plan, exchange);
+    let rendered = guard::render_target(template, &exchange.values(), hidden, &mut target);
     exchange.target = target;
     rendered.is_ok()
 }

@@ -40,7 +40,9 @@
 //! unreserved bytes are percent-decoded, hex is upper case, bytes that RFC 3986 does not allow raw are encoded,
 //! runs of slashes merge, dot segments resolve. What no two parsers agree on is refused: climbing above the
 //! root, broken percent-encoding, NUL, backslashes, and dot segments that only show once `%2F`, `%5C` or `;` is
-//! read as a boundary (`/a/..%2Fb`, `/..;/b`). `%2F` itself stays encoded and never separates segments.
+//! read as a boundary (`/a/..%2Fb`, `/..;/b`). `%2F` itself stays encoded and separates no segments, unless the listener says
+//! that it is to be refused, or decoded before anything is decided. Nor are `;parameters` dropped. But a request that a server which does
+//! either would take for one of a route with stricter policies is refused ([`readings`]).
 //!
 //! **Forward the normalised path whenever [`Normalized::Rewritten`] says it differs** from what was sent, so that
 //! Weir and the server behind it always judge the same bytes. Otherwise forward the target as sent.
@@ -66,6 +68,7 @@ mod normalize;
 mod order;
 mod pattern;
 mod problem;
+mod readings;
 mod rewrite;
 mod rule;
 mod segments;
@@ -81,6 +84,7 @@ pub use self::host::without_port;
 pub use self::method::MethodSet;
 pub use self::normalize::{Normalized, PathError, normalize};
 pub use self::problem::{Field, RouteProblem};
+pub(crate) use self::readings::readings;
 pub use self::rewrite::{Template, TemplateKind, TemplateProblem, Values};
 pub use self::rule::{Limits, Rule, parameters};
 pub use self::table::RouteTable;

@@ -3,6 +3,10 @@
 //! Most paths are already in that spelling; one scan finds that out and copies nothing. The module docs of
 //! `route` say which ambiguities are resolved, which are refused, and why.
 
+use std::borrow::Cow;
+
+use crate::config::EscapedSlashes;
+
 /// What [`normalize`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalized {
@@ -33,27 +37,72 @@ pub enum PathError {
     /// `..` climbs above the root.
     #[error("the path climbs above the root")]
     AboveRoot,
+    /// `%2F` or `%5C`, where they are not wanted.
+    #[error("the path holds an encoded slash")]
+    EscapedSlash,
     /// A dot segment that some servers see behind `%2F`, `%5C` or `;`.
     #[error("the path hides a dot segment behind an encoded slash or a semicolon")]
     HiddenDotSegment,
 }
 
-/// Brings `path` (without its query) into normal form.
+/// Brings `path` (without its query) into normal form. `escaped` says what becomes of slashes that are encoded.
 ///
 /// `out` is only written when the path is not plainly normal; its contents mean something only after
 /// [`Normalized::Rewritten`]. An empty path becomes `/` (RFC 9110 section 4.2.3). The result begins with `/`,
 /// is ASCII, has no empty segment except a last one, and no dot segments. Normalising it again changes nothing.
-pub fn normalize(path: &[u8], out: &mut Vec<u8>) -> Result<Normalized, PathError> {
+pub fn normalize(
+    path: &[u8],
+    escaped: EscapedSlashes,
+    out: &mut Vec<u8>,
+) -> Result<Normalized, PathError> {
     if is_plain(path) {
         return Ok(Normalized::AsSent);
     }
     out.clear();
-    resolve(path, out)?;
+    let decoded = match escaped {
+        EscapedSlashes::Decode => decode_slashes(path)?,
+        EscapedSlashes::Reject if escaped_slashes(path).next().is_some() => {
+            return Err(PathError::EscapedSlash);
+        }
+        EscapedSlashes::Keep | EscapedSlashes::Reject => Cow::Borrowed(path),
+    };
+    resolve(&decoded, out)?;
     if out == path {
         Ok(Normalized::AsSent)
     } else {
         Ok(Normalized::Rewritten)
     }
+}
+
+/// Where a slash or a backslash stands encoded, and whether it is a backslash.
+pub(super) fn escaped_slashes(path: &[u8]) -> impl Iterator<Item = (usize, bool)> {
+    memchr::memchr_iter(b'%', path).filter_map(|at| match path[at + 1..] {
+        [b'2', b'f' | b'F', ..] => Some((at, false)),
+        [b'5', b'c' | b'C', ..] => Some((at, true)),
+        _ => None,
+    })
+}
+
+/// The path with its encoded slashes decoded, once. A backslash is as little welcome as one that is sent as it is.
+fn decode_slashes(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
+    let mut decoded = Cow::Borrowed(path);
+    let mut copied = 0;
+    for (at, backslash) in escaped_slashes(path) {
+        if backslash {
+            return Err(PathError::Backslash);
+        }
+        if copied == 0 {
+            decoded = Cow::Owned(Vec::with_capacity(path.len()));
+        }
+        let out = decoded.to_mut();
+        out.extend_from_slice(&path[copied..at]);
+        out.push(b'/');
+        copied = at + 3;
+    }
+    if copied > 0 {
+        decoded.to_mut().extend_from_slice(&path[copied..]);
+    }
+    Ok(decoded)
 }
 
 /// Normalises one literal segment of a rule's path.
@@ -140,7 +189,7 @@ fn is_plain(path: &[u8]) -> bool {
     true
 }
 
-fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
+pub(super) fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
     let Some(segments) = path.strip_prefix(b"/") else {
         if path.is_empty() {
             out.push(b'/');

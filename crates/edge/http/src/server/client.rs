@@ -8,7 +8,11 @@ use std::{
 };
 
 use tokio::task::coop::has_budget_remaining;
-use weir_net::{Admission, Connection, Listening, Micros, ResetWatch, Timer, Worker, now};
+use weir_firewall::Memo;
+use weir_net::{
+    Admission, Connection, Listening, Micros, ResetWatch, Timer, Worker, begins_with_proxy_header,
+    now,
+};
 use weir_telemetry::{Reason, Refusal};
 
 use crate::{
@@ -42,6 +46,8 @@ pub(crate) struct Client {
     pub(crate) address: AddressText,
     /// Whether the peer is a proxy that we believe.
     pub(crate) trusted: bool,
+    /// What is known about where the address of its last request belongs.
+    pub(crate) place: Memo,
     /// Index of the listener in the plan of [`plan`](Self::plan).
     pub(crate) listener_index: u16,
     /// The version of the request being served.
@@ -79,6 +85,7 @@ impl Client {
             timer: local.worker.wheel.timer(),
             address: AddressText::new(peer.ip()),
             peer,
+            place: Memo::default(),
             listener_index,
             version: Version::H11,
             idle_since: now(),
@@ -187,6 +194,7 @@ impl Client {
                 Heard::Request(exchange)
             }
             Err(Stopped::Bad(error)) => {
+                let error = self.explain(error);
                 exchange.request.salvage(self.wire.input.unread());
                 exchange.rule = error.reason();
                 exchange.detail = error.detail();
@@ -252,6 +260,14 @@ impl Client {
                 Ok(false)
             }
         }
+    }
+
+    /// A PROXY header breaks this rule or that; what matters is that it is one.
+    fn explain(&self, error: HeadError) -> HeadError {
+        if self.served == 0 && begins_with_proxy_header(self.wire.input.unread()) {
+            return HeadError::ProxyHeader;
+        }
+        error
     }
 
     /// A request begins.

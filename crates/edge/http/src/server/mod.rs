@@ -5,7 +5,7 @@ mod crowd;
 mod linger;
 mod tunnel;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use weir_net::{Connection, now};
 use weir_telemetry::{ListenerCells, Reason};
@@ -19,25 +19,56 @@ use crate::{
 };
 
 /// Serves one client connection to its end.
-pub(crate) async fn serve(local: Rc<Local>, connection: Connection) {
+///
+/// Serving a request takes some kilobytes of room for whatever may have to be awaited, and waiting for one next to none. So that room is
+/// boxed: made when a request is there, and given back before the next is waited for. Connections take turns with the same few
+/// boxes, which stay in the cache.
+pub(crate) fn serve(local: Rc<Local>, connection: Connection) -> impl Future<Output = ()> {
+    // Made here, as an argument of an `async fn` keeps its place in the future beside what it was moved into.
     let mut client = Client::new(&local, connection);
-    let metrics = std::sync::Arc::clone(&client.options().metrics);
-    let open = Open::count(metrics.on(local.worker.id));
-    crowd::watch(&local.worker);
-    let local = &*local;
-    loop {
-        let mut exchange = match client.hear(local).await {
-            Heard::Request(exchange) => exchange,
-            Heard::Bad(exchange, refusal) => {
-                refuse(local, &mut client, exchange, refusal).await;
+    async move {
+        let metrics = Arc::clone(&client.options().metrics);
+        let open = Open::count(metrics.on(local.worker.id));
+        crowd::watch(&local.worker);
+        loop {
+            let heard = client.hear(&local).await;
+            if matches!(heard, Heard::End) {
                 break;
             }
-            Heard::End => break,
+            match Box::pin(attend(&local, &mut client, heard)).await {
+                Then::Wait => {}
+                Then::Close => break,
+            }
+        }
+        client.close(&local);
+        drop(open);
+        crowd::watch(&local.worker);
+    }
+}
+
+/// What becomes of a connection that was served.
+enum Then {
+    /// Another request may follow.
+    Wait,
+    /// It is over.
+    Close,
+}
+
+/// Serves a request, and those that came with it.
+async fn attend(local: &Local, client: &mut Client, mut heard: Heard) -> Then {
+    loop {
+        let mut exchange = match heard {
+            Heard::Request(exchange) => exchange,
+            Heard::Bad(exchange, refusal) => {
+                refuse(local, client, exchange, refusal).await;
+                return Then::Close;
+            }
+            Heard::End => return Then::Close,
         };
-        let next = run(local, &mut client, &mut exchange).await;
+        let next = run(local, client, &mut exchange).await;
         let next = match next {
             Next::Tunnel(up) => {
-                tunnel::run(local, &mut client, &mut exchange, *up).await;
+                tunnel::run(local, client, &mut exchange, *up).await;
                 Next::Close
             }
             // Whatever it was that did not come in time: there was no more time to be had.
@@ -47,26 +78,24 @@ pub(crate) async fn serve(local: Rc<Local>, connection: Connection) {
             }
             next => next,
         };
-        client.idle_since = record::finish(local, &mut client, &exchange);
+        client.idle_since = record::finish(local, client, &exchange);
         local.spare(exchange);
         client.settle(local);
         match next {
-            Next::KeepAlive => {}
-            Next::Close => break,
+            // It may have sent the next one already, or some of it.
+            Next::KeepAlive if !client.wire.input.is_empty() => heard = client.hear(local).await,
+            Next::KeepAlive => return Then::Wait,
+            Next::Close | Next::Tunnel(_) => return Then::Close,
             Next::Linger => {
-                linger::linger(local, &mut client).await;
-                break;
+                linger::linger(local, client).await;
+                return Then::Close;
             }
             Next::Abort => {
                 client.wire.stream.reset_on_close();
-                break;
+                return Then::Close;
             }
-            Next::Tunnel(_) => break,
         }
     }
-    client.close(local);
-    drop(open);
-    crowd::watch(&local.worker);
 }
 
 /// Counts a connection as open while it lives, however its task ends.

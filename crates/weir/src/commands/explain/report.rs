@@ -1,15 +1,17 @@
 //! An explanation as people and machines read it.
 
+mod machines;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
 use weir_config::ByteSize;
 use weir_http::{
     Decision, ExplainedAction, ExplainedAnswer, ExplainedHedge, ExplainedRoute, ExplainedService,
 };
 use weir_service::{Policy, ServiceConfig};
 
+pub(super) use self::machines::for_machines;
 use super::Told;
 use super::live::{Live, LiveEndpoint};
 use crate::commands::status::painted;
@@ -23,7 +25,7 @@ pub(super) fn for_people(told: &Told<'_>, live: &Live, paint: Paint) -> String {
     let mut out = format!(
         "{} {} from {}\n",
         paint.bold(&arguments.method),
-        paint.bold(&arguments.url),
+        paint.bold(&told.url()),
         arguments.from
     );
     if let Some(guess) = &told.guess {
@@ -72,9 +74,14 @@ fn add_route(table: &mut Table, route: &ExplainedRoute, told: &Told<'_>) {
         table.row(&["", &format!("{{{name}}} = {value}")]);
     }
     for policy in &route.policies {
-        let mark = if policy.refuses { " (403)" } else { "" };
+        let mark = policy
+            .refuses
+            .map_or_else(String::new, |status| format!(" ({status})"));
         let text = format!("{}: {}{mark}", policy.name, policy.what);
         table.row(&[policy.kind, &text]);
+        for said in &policy.says {
+            table.row(&["", &format!("  {said}")]);
+        }
     }
     match &route.action {
         ExplainedAction::Service(service) => {
@@ -290,141 +297,6 @@ fn write_service(
     for line in &service.head {
         let _ = writeln!(out, "  {line}");
     }
-}
-
-pub(super) fn for_machines(told: &Told<'_>, live: &Live) -> Json {
-    let explanation = &told.explanation;
-    let steps = explanation.steps.iter();
-    let steps: Vec<Json> = steps
-        .map(|step| json!({ "route": step.route, "verdict": step.verdict.to_string() }))
-        .collect();
-    let mut json = json!({
-        "request": {
-            "method": told.arguments.method,
-            "url": told.arguments.url,
-            "host": told.host,
-            "from": told.arguments.from.to_string(),
-        },
-        "listener": explanation.listener,
-        "note": told.guess,
-        "normalized_path": explanation.normalized,
-        "steps": steps,
-    });
-    match &explanation.decision {
-        Decision::Answered(answer) => {
-            json["answer"] =
-                json!({ "status": answer.status, "detail": answer.detail, "allow": answer.allow });
-        }
-        Decision::Routed(route) => json["route"] = route_for_machines(route, told, live),
-    }
-    json
-}
-
-fn route_for_machines(route: &ExplainedRoute, told: &Told<'_>, live: &Live) -> Json {
-    let parameters: serde_json::Map<String, Json> = route
-        .parameters
-        .iter()
-        .map(|(name, value)| (name.clone(), value.as_str().into()))
-        .collect();
-    let policies = route.policies.iter().map(|policy| {
-        json!({
-            "kind": policy.kind,
-            "name": policy.name,
-            "what": policy.what,
-            "refuses": policy.refuses,
-        })
-    });
-    let mut json = json!({
-        "name": route.name,
-        "parameters": parameters,
-        "max_body": route.max_body,
-        "policies": policies.collect::<Vec<_>>(),
-    });
-    match &route.action {
-        ExplainedAction::Service(service) => {
-            json["service"] = service_for_machines(service, told, live)
-        }
-        ExplainedAction::Redirect { status, location } => {
-            json["redirect"] = json!({ "status": status, "location": location });
-        }
-        ExplainedAction::Respond { status, length } => {
-            json["respond"] = json!({ "status": status, "length": length })
-        }
-        ExplainedAction::Files { root, path } => {
-            json["file"] = json!({ "path": path, "root": root });
-        }
-    }
-    json
-}
-
-fn service_for_machines(service: &ExplainedService, told: &Told<'_>, live: &Live) -> Json {
-    let timeouts: serde_json::Map<String, Json> = timeouts(service)
-        .into_iter()
-        .map(|(name, limit)| {
-            (
-                name.replace(' ', "_"),
-                limit.map(|limit| limit.as_secs_f64()).into(),
-            )
-        })
-        .collect();
-    let live = live.endpoints(&service.service);
-    let is_live = live.is_some();
-    let endpoints: Vec<Json> = match live {
-        Some(endpoints) => endpoints
-            .iter()
-            .map(|endpoint| json!({ "address": endpoint.address, "state": endpoint.state, "reason": endpoint.reason }))
-            .collect(),
-        None => configured(&service.service, told)
-            .into_iter()
-            .map(|(address, weight)| json!({ "address": address, "weight": weight }))
-            .collect(),
-    };
-    let shares = service.split.iter();
-    let split: Vec<Json> = shares
-        .map(|(name, share)| json!({ "service": name, "share": share }))
-        .collect();
-    let mirror = service.mirror.as_ref();
-    let mirror = mirror.map(|(name, share)| json!({ "service": name, "share": share }));
-    json!({
-        "name": service.service,
-        "split": split,
-        "kept_by_cookie": service.kept,
-        "mirror": mirror,
-        "sticky_cookies": service.sticky,
-        "live": is_live,
-        "endpoints": endpoints,
-        "head": service.head,
-        "timeout_seconds": timeouts,
-        "retries": {
-            "attempts": service.retries,
-            "on": service.retry_on,
-            "per_try_seconds": service.per_try.map(|limit| limit.as_secs_f64()),
-            "budget_percent": service.retry_budget,
-            "budget_floor": service.retry_floor,
-        },
-        "hedge_after": service.hedge.map(|hedge| match hedge {
-            ExplainedHedge::After(time) => shown(Some(time)),
-            ExplainedHedge::P95 => "p95".to_owned(),
-        }),
-        "limits": limits_for_machines(&service.policy),
-        "zones": service.policy.zone.as_ref().map(|zone| {
-            json!({ "prefer": &**zone, "spill_below_percent": service.policy.spill_below })
-        }),
-        "subset": service.policy.subset,
-    })
-}
-
-fn limits_for_machines(policy: &Policy) -> Json {
-    let limits = &policy.limits;
-    let all = limits.admission.as_ref();
-    json!({
-        "connections": limits.connections,
-        "requests": all.map(|all| all.requests).filter(|most| *most < u32::MAX),
-        "adaptive": all.is_some_and(|all| all.adaptive),
-        "pending": all.map(|all| all.pending),
-        "queue_timeout_seconds":
-            all.map(|_| Duration::from_micros(limits.queue_timeout_us).as_secs_f64()),
-    })
 }
 
 fn timeouts(service: &ExplainedService) -> [(&'static str, Option<Duration>); 4] {

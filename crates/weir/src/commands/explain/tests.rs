@@ -23,7 +23,12 @@ fn ask(line: &str) -> (String, serde_json::Value) {
 }
 
 fn ask_in(config: &str, line: &str) -> (String, serde_json::Value) {
-    let words = ["weir", "explain"].into_iter().chain(line.split(' '));
+    // A blank within a field is written as one that does not break.
+    let words = line.split(' ').map(|word| word.replace('\u{a0}', " "));
+    let words = ["weir", "explain"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(words);
     let Ok(Cli {
         command: Command::Explain(arguments),
     }) = Cli::try_parse_from(words)
@@ -266,4 +271,137 @@ services:
     let service = &json["route"]["service"];
     assert!(service["hedge_after"].is_null() && service["zones"].is_null());
     assert!(service["limits"]["requests"].is_null());
+}
+
+/// Routes that are asked who is asking. The key is `key`, the password `right`.
+const GUARDED: &str = r#"
+admin: off
+policies:
+  partner:
+    api_key: { query: key, header: x-api-key, keys: [{ id: ann, hash: "sha256:HASH", plan: gold, scopes: ["orders:read"] }] }
+  token: { jwt: { secret: 0123456789abcdef0123456789abcdeg, audience: api, header: x-token } }
+  login: { jwt: { jwks: "https://id.example.com/jwks.json", audience: api } }
+  fair: { rate_limit: { limits: 10/s, key: [user, header x-tenant], plans: { gold: 100/s } } }
+routes:
+  - { path: /*, service: app, auth: [partner, token, login], policies: fair }
+  - { path: /orders, service: app, auth: [partner, token, login], policies: fair, require: { scopes: ["orders:write"], claims: { role: admin } } }
+  - { path: /open, service: app, auth: [partner, anonymous], policies: fair }
+  - { path: /denied, service: app, auth: partner, policies: fair, firewall: { deny: 127.0.0.0/8 } }
+services: { app: [127.0.0.1:3000] }
+"#;
+
+fn ask_guarded(line: &str) -> (String, serde_json::Value) {
+    // SHA-256 of `key`.
+    let hash = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683";
+    ask_in(&GUARDED.replace("HASH", hash), line)
+}
+
+#[test]
+fn credentials_are_tried_and_not_repeated() {
+    let methods = "by api_key (partner) or jwt (token) or jwt (login)";
+    let nobody =
+        "ip 127.0.0.1, for want of a user and ip 127.0.0.1, for want of one header x-tenant";
+    for (line, status, parts) in [
+        (
+            "GET /a",
+            Some(401),
+            ["there is no credential", "not reached"],
+        ),
+        (
+            "GET /a -H x-api-key:key",
+            None,
+            [
+                "api_key (partner): good, of ann, plan gold, scopes orders:read",
+                "counted by user ann and ip 127.0.0.1, for want of one header x-tenant, on plan gold: 100/s (sliding_window)",
+            ],
+        ),
+        (
+            "GET /a?key=key&b=c -H x-tenant:t1",
+            None,
+            [
+                "api_key (partner): good, of ann",
+                "counted by user ann and what header x-tenant holds, on plan gold",
+            ],
+        ),
+        (
+            "GET /a -H x-api-key:hunter2",
+            Some(401),
+            [
+                "api_key (partner): refused, nobody has this API key",
+                "not reached",
+            ],
+        ),
+        (
+            "GET /a -H x-token:hunter2",
+            Some(401),
+            [
+                "jwt (token): refused, the token is not a signed token",
+                "not reached",
+            ],
+        ),
+        (
+            "GET /a -H authorization:Bearer\u{a0}eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIiwiYXVkIjoiYXBpIiwiZXhwIjo5OTk5OTk5OTk5fQ.c2ln",
+            None,
+            [
+                "jwt (login): would ask https://id.example.com/jwks.json",
+                "counted by user, once that is known",
+            ],
+        ),
+        (
+            "GET /orders -H x-api-key:key",
+            Some(403),
+            [
+                "known, of ann, plan gold, scopes orders:read; lacks the scope orders:write, the claim role: admin",
+                "not reached",
+            ],
+        ),
+        ("GET /open", None, ["there is no credential", nobody]),
+        (
+            "GET /denied -H x-api-key:key",
+            None,
+            ["denied: 127.0.0.0/8", "not reached"],
+        ),
+    ] {
+        let (text, json) = ask_guarded(line);
+        for part in parts {
+            assert!(text.contains(part), "{line}: {part}\n{text}");
+        }
+        let policies = json["route"]["policies"].as_array().expect("policies");
+        let auth = policies
+            .iter()
+            .find(|policy| policy["kind"] == "auth")
+            .expect("one");
+        assert_eq!(
+            auth["status"],
+            serde_json::json!(status),
+            "{line}: {json:#}"
+        );
+        assert_eq!(auth["refuses"], status.is_some());
+        if status == Some(401) {
+            assert!(text.contains(&format!("{methods} (401)\n")), "{text}");
+        }
+        for shown in [text, json.to_string()] {
+            assert!(!shown.contains("hunter2"), "{line}: {shown}");
+            assert!(!shown.contains("eyJ"), "{line}: {shown}");
+            assert!(!shown.contains("key=key"), "{line}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn the_endpoint_is_told_who_it_is_and_sees_no_credential() {
+    let (text, json) = ask_guarded("GET /a?key=key&b=c");
+    assert!(
+        text.starts_with("GET /a?key=***&b=c from 127.0.0.1\n"),
+        "{text}"
+    );
+    assert_eq!(json["request"]["url"], "/a?key=***&b=c");
+    for line in ["  GET /a?b=c HTTP/1.1\n", "  x-auth-subject: ann\n"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let (text, _) =
+        ask("GET /users/7 -H authorization:hunter2 -H cookie:a=hunter2 -H x-access-token:hunter2");
+    let hidden = "  authorization: ***\n  cookie: ***\n  x-access-token: ***\n";
+    assert!(text.contains(hidden), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
 }

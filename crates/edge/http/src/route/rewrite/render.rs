@@ -37,6 +37,25 @@ impl Template {
     }
 }
 
+impl Template {
+    /// Whether what it renders leads to the host that was asked, and from https (`https`) nowhere that others can read it on
+    /// the way.
+    pub fn stays(&self, values: &Values<'_>, https: bool) -> bool {
+        match &*self.scheme.to_ascii_lowercase() {
+            "" => return true,
+            "https://" => {}
+            "http://" if !https => {}
+            _ => return false,
+        }
+        let mut authority = Vec::new();
+        let parts = self.parts.iter();
+        for part in parts.take_while(|part| part.place == Place::Authority) {
+            push_authority(part, values, &mut authority);
+        }
+        without_port(&authority).eq_ignore_ascii_case(without_port(values.host))
+    }
+}
+
 fn value<'a>(source: &'a Source, values: &Values<'a>) -> &'a [u8] {
     match source {
         Source::Literal(text) => text,

@@ -3,10 +3,15 @@
 use proptest::prelude::*;
 
 use super::super::{Normalized, PathError, normalize};
+use crate::config::EscapedSlashes;
 
 fn normal(path: &[u8]) -> Result<Vec<u8>, PathError> {
+    normal_with(path, EscapedSlashes::Keep)
+}
+
+fn normal_with(path: &[u8], escaped: EscapedSlashes) -> Result<Vec<u8>, PathError> {
     let mut out = b"left over".to_vec();
-    Ok(match normalize(path, &mut out)? {
+    Ok(match normalize(path, escaped, &mut out)? {
         Normalized::AsSent => path.to_vec(),
         Normalized::Rewritten => {
             assert_ne!(out, path);
@@ -94,6 +99,44 @@ fn refused() {
     }
 }
 
+#[test]
+fn encoded_slashes_can_be_refused_or_decoded() {
+    let cases: &[(&[u8], bool, Result<&str, PathError>)] = &[
+        (b"/a/b", false, Ok("/a/b")),
+        (b"/a%20b%c3%a9", false, Ok("/a%20b%C3%A9")),
+        (b"/a%2Fb", true, Ok("/a/b")),
+        (b"/a%2fb%2F", true, Ok("/a/b/")),
+        (b"/a%2F%2f/b%2F", true, Ok("/a/b/")),
+        (b"/%2fa", true, Ok("/a")),
+        (b"/a/b%2F..%2fc", true, Ok("/a/c")),
+        (b"/a%2F%2e%2E/b", true, Ok("/b")),
+        (b"/..%2Fa", true, Err(PathError::AboveRoot)),
+        (b"/a%2F..;x/b", true, Err(PathError::HiddenDotSegment)),
+        (b"/a%5Cb", true, Err(PathError::Backslash)),
+        (b"/a%5cb%2F", true, Err(PathError::Backslash)),
+        // Decoded once: what is encoded twice is a name.
+        (b"/a%252Fb", false, Ok("/a%252Fb")),
+        (b"/a%252F%2Fb", true, Ok("/a%252F/b")),
+        (b"/a%%2F2F", true, Err(PathError::BadPercent)),
+    ];
+    for (path, has, decoded) in cases {
+        let shown = path.escape_ascii();
+        let found = normal_with(path, EscapedSlashes::Decode);
+        assert_eq!(
+            found,
+            decoded.map(|path| path.as_bytes().to_vec()),
+            "{shown}"
+        );
+        let refused = normal_with(path, EscapedSlashes::Reject);
+        let expected = if *has {
+            Err(PathError::EscapedSlash)
+        } else {
+            normal(path)
+        };
+        assert_eq!(refused, expected, "{shown}");
+    }
+}
+
 /// Paths made of the pieces that confuse parsers.
 fn hostile_path() -> impl Strategy<Value = Vec<u8>> {
     let pieces = [
@@ -129,6 +172,21 @@ proptest! {
             prop_assert!(name != Some(".") && name != Some(".."), "{}", text);
         }
         prop_assert_eq!(normal(&path), Ok(path));
+    }
+
+    #[test]
+    fn no_slash_stays_encoded_that_is_to_be_decoded(path in hostile_path()) {
+        let decoded = normal_with(&path, EscapedSlashes::Decode);
+        let raw = String::from_utf8_lossy(&path).into_owned();
+        let slashes = raw.replace("%2f", "/").replace("%2F", "/");
+        if raw.as_bytes() == path && !raw.contains("%5c") {
+            prop_assert_eq!(&decoded, &normal(slashes.as_bytes()));
+        }
+        let Ok(decoded) = decoded else { return Ok(()) };
+        prop_assert!(!String::from_utf8_lossy(&decoded).contains("%2F"));
+        for escaped in [EscapedSlashes::Keep, EscapedSlashes::Reject, EscapedSlashes::Decode] {
+            prop_assert_eq!(normal_with(&decoded, escaped), Ok(decoded.clone()));
+        }
     }
 
     #[test]

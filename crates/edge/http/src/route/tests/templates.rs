@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::{Captures, Normalized, Outcome, Template, TemplateKind, Values, normalize};
 use super::{compile, request, rule};
+use crate::config::EscapedSlashes;
 
 /// Renders a template for a request that `path` matches.
 fn render(path: &str, template: &str, kind: TemplateKind, text: &str) -> String {
@@ -226,6 +227,33 @@ fn problems() {
     assert!(Template::compile(&"/{id}".repeat(65), &names, Rewrite).is_err());
 }
 
+#[test]
+fn some_locations_stay_where_they_are() {
+    let (host, captures) = (&b"App.example"[..], Captures::new());
+    let values = Values {
+        host,
+        path: b"/a",
+        query: None,
+        captures: &captures,
+    };
+    for (template, stays) in [
+        ("/new", [true, true]),
+        ("{path}/x", [true, true]),
+        ("https://{host}{path}", [true, true]),
+        ("HTTPS://{host}:8443/", [true, true]),
+        ("https://app.example?a", [true, true]),
+        ("http://app.EXAMPLE:80/", [true, false]),
+        ("https://www.{host}/", [false, false]),
+        ("https://app.example.com/", [false, false]),
+        ("https://app.example./", [false, false]),
+        ("ws://{host}/", [false, false]),
+    ] {
+        let compiled = Template::compile(template, &[], TemplateKind::Redirect).expect(template);
+        let found = [false, true].map(|https| compiled.stays(&values, https));
+        assert_eq!(found, stays, "{template}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -239,7 +267,7 @@ proptest! {
         let mut raw = b"/".to_vec();
         raw.extend(path);
         let mut buffer = Vec::new();
-        let path = match normalize(&raw, &mut buffer) {
+        let path = match normalize(&raw, EscapedSlashes::Keep, &mut buffer) {
             Err(_) => return Ok(()),
             Ok(Normalized::AsSent) => &raw,
             Ok(Normalized::Rewritten) => &buffer,
