@@ -132,7 +132,7 @@ fn in_a_cluster_it_is_taken_back() {
         let engine = format!("redis: [{}], cluster: true", urls.join(", "));
         let weir = weir(&app, &engine, TWO, &format!("policies: [{order}]"));
         wait_until("all of the cluster", || {
-            // Every answer is the store's: one is left to try each of so many clients with.
+            // Clients enough to meet every server.
             let labels = [("kind", "rate_limit"), ("decision", "unavailable")];
             let metrics = |weir: &Weir| weir.metrics().sum("weir_policy_decisions_total", &labels);
             let before = metrics(&weir);
@@ -166,6 +166,38 @@ fn in_a_cluster_it_is_taken_back() {
         }
         assert_eq!(counted(cluster.nodes(), "x"), 18, "{order}");
         assert_eq!(counted(cluster.nodes(), "y"), 18, "{order}");
+    }
+}
+
+/// A limit of this machine beside one in Redis: what either refuses, the other does not count, and a flood that the one on
+/// this machine refuses does not reach Redis.
+#[test]
+fn one_here_and_one_there() {
+    let app = ok();
+    let policies = "
+  x: { rate_limit: { limits: 4/min, key: header u } }
+  y: { rate_limit: { limits: 2/h, key: header v, store: shared, algorithm: sliding_log } }";
+    for order in ["x, y", "y, x"] {
+        let redis = [Redis::start()];
+        let engine = format!("redis: '{}'", redis[0].url());
+        let weir = weir(&app, &engine, policies, &format!("policies: [{order}]"));
+        for _ in 0..2 {
+            assert_eq!(by(&weir, "1", "a").status, 200, "{order}");
+        }
+        for _ in 0..5 {
+            assert!(retry_after(&by(&weir, "1", "a")) > 3500, "{order}");
+        }
+        for _ in 0..2 {
+            assert_eq!(by(&weir, "1", "b").status, 200, "{order}");
+        }
+        let before = calls(&redis[0]);
+        for _ in 0..5 {
+            assert!(retry_after(&by(&weir, "1", "c")) <= 60, "{order}");
+            // It is known of this one that it refuses for longer.
+            assert!(retry_after(&by(&weir, "1", "a")) > 3500, "{order}");
+        }
+        assert_eq!(calls(&redis[0]), before, "{order}");
+        assert_eq!(counted(&redis, "y"), 4, "{order}");
     }
 }
 

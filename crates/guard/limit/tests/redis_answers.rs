@@ -232,7 +232,7 @@ async fn a_clock_that_is_set() {
     let set = Arc::clone(&ahead);
     let server = Scripted::start(move |command| {
         let now = now() + set.load(Ordering::SeqCst);
-        let until: i64 = command[5].parse().expect("a number");
+        let until: i64 = command[4].parse().expect("a number");
         match now > until {
             true => numbers(&[-1, 0, 0, 0, 0, now]),
             false => allowed(now),

@@ -1,11 +1,16 @@
 //! Rate limits of a route.
+//!
+//! A request that one of them refuses has used up nothing in any other. Those on this machine are asked first, one after
+//! another, and take back what they counted; then those in a store, all in one call that counts in all of them or in
+//! none. Where a limit on this machine refuses, no store is asked: a flood that ends here does not reach it. What earlier steps
+//! counted in a store is taken back without waiting for it: see [`weir_limit::store::take_back`].
 
 use std::sync::Arc;
 
 use weir_limit::{
     FieldStyle, Key, Limiter, Plan, Verdict,
     fields::{self, Shown},
-    store::SharedLimiter,
+    store::{self, Counted, SharedAsk, SharedLimiter},
 };
 use weir_telemetry::{Decision, PolicyMetrics, Reason};
 
@@ -37,6 +42,7 @@ pub(crate) struct Said {
     plan: Plan,
     /// `None`: there were as many requests in flight as there may be.
     verdict: Option<Verdict>,
+    counted: Counted,
 }
 
 /// A limit as one request meets it.
@@ -97,20 +103,26 @@ pub(super) fn check(
         if matches!(checked, Checked::Refuse(_)) {
             // It has no part in the refusal, and takes no place among the requests in flight.
             let verdict = limit.limiter.check(met.key, met.plan, limit.cost(), now_ms);
-            exchange.said.push(Said::new(at, done, &met, Some(verdict)));
+            let counted = Counted::here(verdict.allowed);
+            exchange
+                .said
+                .push(Said::new(at, done, &met, Some(verdict), counted));
             continue;
         }
         let verdict = match limit.hold(exchange, &met) {
             true => Some(limit.limiter.check(met.key, met.plan, limit.cost(), now_ms)),
             false => None,
         };
-        exchange.said.push(Said::new(at, done, &met, verdict));
+        let counted = Counted::here(verdict.is_some_and(|verdict| verdict.allowed));
+        exchange
+            .said
+            .push(Said::new(at, done, &met, verdict, counted));
         if let Err(answer) = limit.settle(local, exchange, verdict) {
             checked = Checked::Refuse(answer);
         }
     }
     if matches!(checked, Checked::Refuse(_)) {
-        take_back(client, exchange, route, guard, now_ms);
+        take_back(local, client, exchange, route, guard, now_ms);
     }
     checked
 }
@@ -127,49 +139,130 @@ pub(super) async fn check_shared(
 ) -> Checked {
     let now_ms = exchange.times.start / 1000;
     let mut text = local.scratch();
-    let mut checked = Checked::Pass;
-    for (done, limit) in limits.iter().enumerate() {
+    let mut answers = Vec::with_capacity(limits.len());
+    let mut asks = Vec::with_capacity(limits.len());
+    let mut refused = false;
+    for limit in limits {
         let met = limit.meet(client, exchange, route, guard, Some(&mut text));
-        let verdict = match limit.hold(exchange, &met) {
-            true => limit.ask(local, &met, &text, now_ms).await.map(Some),
-            false => Ok(None),
-        };
-        let settled = match verdict {
-            Ok(verdict) => {
-                exchange.said.push(Said::new(at, done, &met, verdict));
-                limit.settle(local, exchange, verdict)
+        // Who is refused takes no place among the requests in flight.
+        let held = refused || limit.hold(exchange, &met);
+        let answer = match &limit.shared {
+            _ if !held => Answered::HeldBack,
+            Some(shared) => {
+                asks.push(SharedAsk::new(
+                    shared,
+                    met.key,
+                    &text,
+                    met.plan,
+                    limit.cost(),
+                ));
+                Answered::InStore
             }
-            Err(answer) => {
-                exchange.policy = Some(Arc::clone(&limit.name));
-                exchange.retry_after = 1;
-                Err(answer)
-            }
+            None => Answered::Here(limit.limiter.check(met.key, met.plan, limit.cost(), now_ms)),
         };
-        if let Err(answer) = settled {
-            take_back(client, exchange, route, guard, now_ms);
-            checked = Checked::Refuse(answer);
-            break;
-        }
+        refused |= match answer {
+            Answered::HeldBack => true,
+            Answered::Here(verdict) => !verdict.allowed && !limit.limiter.spec().dry_run,
+            Answered::InStore => false,
+        };
+        answers.push((met, answer));
     }
     local.reclaim_scratch(text);
+    let decisions = match refused {
+        true => asks.iter().map(|ask| ask.known(now_ms)).collect(),
+        false => store::check_together(&asks, now_ms).await,
+    };
+    drop(asks);
+    let mut decisions = decisions.into_iter();
+    let mut checked = Checked::Pass;
+    let mut unavailable = None;
+    for (done, (limit, (met, answer))) in limits.iter().zip(answers).enumerate() {
+        let (verdict, counted) = match answer {
+            Answered::HeldBack => (None, Counted::default()),
+            Answered::Here(verdict) => (Some(verdict), Counted::here(verdict.allowed)),
+            Answered::InStore => {
+                // It was not asked if another refuses.
+                let Some(decision) = decisions.next().flatten() else {
+                    continue;
+                };
+                if decision.error.is_some() {
+                    limit.count(local, Decision::Unavailable);
+                }
+                let Some(verdict) = decision.verdict else {
+                    unavailable.get_or_insert(limit);
+                    continue;
+                };
+                (Some(verdict), decision.counted)
+            }
+        };
+        exchange
+            .said
+            .push(Said::new(at, done, &met, verdict, counted));
+        if let Checked::Pass = checked
+            && let Err(answer) = limit.settle(local, exchange, verdict)
+        {
+            checked = Checked::Refuse(answer);
+        }
+    }
+    // A limit that says no is the better reason: it can tell until when.
+    if let (Checked::Pass, Some(limit)) = (&checked, unavailable) {
+        exchange.policy = Some(Arc::clone(&limit.name));
+        exchange.retry_after = 1;
+        checked = Checked::Refuse(Answer::new(503, Reason::LimitUnavailable));
+    }
+    if matches!(checked, Checked::Refuse(_)) {
+        take_back(local, client, exchange, route, guard, now_ms);
+    }
     checked
 }
 
-/// Takes back what limits counted on this machine for a request that one of them refused, those before authentication
-/// too. What a store counted stays, and a dry run that would have refused it has counted nothing.
-fn take_back(client: &Client, exchange: &Exchange, route: &RoutePlan, guard: &Guard, now_ms: u64) {
+/// Who answers for a limit.
+enum Answered {
+    /// Nobody: there are as many requests in flight as there may be.
+    HeldBack,
+    Here(Verdict),
+    InStore,
+}
+
+/// Takes back what limits counted for a request that one of them refused, those before authentication too. A dry run that would
+/// have refused it has counted nothing.
+fn take_back(
+    local: &Local,
+    client: &Client,
+    exchange: &mut Exchange,
+    route: &RoutePlan,
+    guard: &Guard,
+    now_ms: u64,
+) {
+    let mut text = local.scratch();
+    let mut shared = Vec::new();
     for said in &exchange.said {
         let Some(limit) = said.by(guard) else {
             continue;
         };
-        let counted = said.verdict.is_some_and(|verdict| verdict.allowed);
-        if !counted || limit.shared.is_some() {
+        if said.counted == Counted::default() {
             continue;
         }
-        let key = limit.meet(client, exchange, route, guard, None).key;
         // With the plan of then: who is asking may be known only since.
-        let limiter = &limit.limiter;
-        limiter.give_back(key, said.plan, limit.cost(), now_ms);
+        match &limit.shared {
+            Some(store) => {
+                let key = limit
+                    .meet(client, exchange, route, guard, Some(&mut text))
+                    .key;
+                let ask = SharedAsk::new(store, key, &text, said.plan, limit.cost());
+                shared.push((ask, said.counted));
+            }
+            None => {
+                let key = limit.meet(client, exchange, route, guard, None).key;
+                let limiter = &limit.limiter;
+                limiter.give_back(key, said.plan, limit.cost(), now_ms);
+            }
+        }
+    }
+    local.reclaim_scratch(text);
+    store::take_back(shared.iter().map(|(ask, counted)| (ask, *counted)), now_ms);
+    for said in &mut exchange.said {
+        said.counted = Counted::default();
     }
 }
 
@@ -182,12 +275,19 @@ impl Said {
         }
     }
 
-    fn new(step: usize, limit: usize, met: &Met, verdict: Option<Verdict>) -> Self {
+    fn new(
+        step: usize,
+        limit: usize,
+        met: &Met,
+        verdict: Option<Verdict>,
+        counted: Counted,
+    ) -> Self {
         Self {
             step: step as u16,
             limit: limit as u16,
             plan: met.plan,
             verdict,
+            counted,
         }
     }
 }
@@ -247,28 +347,6 @@ impl LimitStep {
             }
             None => self.limiter.spec().dry_run,
         }
-    }
-
-    /// What the store says, or whoever stands in for it.
-    async fn ask(
-        &self,
-        local: &Local,
-        met: &Met,
-        text: &[u8],
-        now_ms: u64,
-    ) -> Result<Verdict, Answer> {
-        let Some(shared) = &self.shared else {
-            return Ok(self.limiter.check(met.key, met.plan, self.cost(), now_ms));
-        };
-        let decided = shared
-            .check(met.key, text, met.plan, self.cost(), now_ms)
-            .await;
-        if decided.error.is_some() {
-            self.count(local, Decision::Unavailable);
-        }
-        decided
-            .verdict
-            .ok_or_else(|| Answer::new(503, Reason::LimitUnavailable))
     }
 
     /// Acts on a verdict; `None`: there are as many requests in flight as there may be.

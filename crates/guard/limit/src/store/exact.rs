@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use weir_testkit::Redis;
 
+use super::call::Part;
 use super::{EngineConfig, SharedQuota, Store};
 use crate::{Algorithm, Quota, Tier, Verdict};
+
+mod together;
 
 const ALL: [Algorithm; 5] = [
     Algorithm::SlidingLog,
@@ -150,6 +153,22 @@ fn store(redis: &Redis) -> Store {
     Store::start("test", &config).expect("a thread")
 }
 
+/// One limit, asked alone; what it says and when.
+async fn ask(store: &Store, quota: &Arc<SharedQuota>, client: &[u8], cost: u32) -> (i64, Verdict) {
+    let part = part(quota, client, cost, true);
+    let answer = store.ask(Arc::new([part]), true).await.expect("asked");
+    (answer.at, answer.said[0].verdict)
+}
+
+fn part(quota: &Arc<SharedQuota>, client: &[u8], cost: u32, binding: bool) -> Part {
+    Part {
+        key: quota.key(client).into(),
+        quota: Arc::clone(quota),
+        cost,
+        binding,
+    }
+}
+
 async fn replay(algorithm: Algorithm, tiers: &[Tier], greatest_cost: u32) {
     let redis = Redis::start();
     let store = store(&redis);
@@ -168,11 +187,10 @@ async fn replay(algorithm: Algorithm, tiers: &[Tier], greatest_cost: u32) {
     };
     while !enough(allowed, denied) {
         let cost = 1 + random.below(u64::from(greatest_cost)) as u32;
-        let told = store.ask(&shared, b"client", cost).await.expect("asked");
-        let verdict = told.verdict;
-        compare(&quota, &log, told.at, cost, &verdict).unwrap_or_else(|why| panic!("{why}"));
+        let (at, verdict) = ask(&store, &shared, b"client", cost).await;
+        compare(&quota, &log, at, cost, &verdict).unwrap_or_else(|why| panic!("{why}"));
         if verdict.allowed {
-            log.push((told.at, cost));
+            log.push((at, cost));
             allowed += 1;
         } else {
             denied += 1;
@@ -270,19 +288,18 @@ async fn two_share_one_limit_exactly() {
             tasks.spawn(async move {
                 let mut told = Vec::new();
                 for _ in 0..500 {
-                    told.push(store.ask(&shared, b"client", 1).await.expect("asked"));
+                    told.push(ask(&store, &shared, b"client", 1).await);
                 }
                 told
             });
         }
         let mut told: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
-        told.sort_by_key(|told| told.at);
+        told.sort_by_key(|(at, _)| *at);
         let mut log = Log::new();
-        for told in &told {
-            let verdict = told.verdict;
-            compare(&quota, &log, told.at, 1, &verdict).unwrap_or_else(|why| panic!("{why}"));
+        for (at, verdict) in &told {
+            compare(&quota, &log, *at, 1, verdict).unwrap_or_else(|why| panic!("{why}"));
             if verdict.allowed {
-                log.push((told.at, 1));
+                log.push((*at, 1));
             }
         }
         println!("{algorithm}: {} of {} allowed", log.len(), told.len());

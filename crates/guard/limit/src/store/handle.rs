@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+use super::call::{Call, Part, Said, Told};
 use super::cluster;
 use super::config::EngineConfig;
 use super::error::StoreError;
 use super::hub::{Attended, Hub};
 use super::question::Question;
-use super::quota::{SharedQuota, Told};
+use super::quota::SharedQuota;
 use super::server::{Server, attend};
+use super::slot::slot;
 use crate::{Quota, Verdict};
 
 /// A store that several Weirs count in. Clones are handles on the same; when the last is dropped, its thread ends.
@@ -42,12 +44,15 @@ struct Counts {
     refused: AtomicU64,
 }
 
+/// How long a server may be unreachable and still be told what to take back.
+const TAKE_BACK: Duration = Duration::from_secs(1);
+
 /// What a store says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    pub(crate) verdict: Verdict,
+    /// In the order that was asked in.
+    pub(crate) said: Vec<Said>,
     /// The store's time, in microseconds since 1970.
-    #[cfg(test)]
     pub(crate) at: i64,
     /// How long ago somebody here had to decide without this server, or may have lost what it had counted; `None` if never.
     pub(crate) alone_ago: Option<Duration>,
@@ -130,22 +135,55 @@ impl Store {
         client: &[u8],
         cost: u32,
     ) -> Result<Verdict, StoreError> {
-        let answer = self.ask(quota, client, cost).await?;
-        Ok(answer.verdict)
+        let part = Part {
+            key: quota.key(client).into(),
+            quota: Arc::clone(quota),
+            cost,
+            binding: true,
+        };
+        let answer = self.ask(Arc::new([part]), true).await?;
+        let said = answer.said.first().ok_or(StoreError::Lost)?;
+        Ok(said.verdict)
     }
 
-    pub(crate) async fn ask(
-        &self,
-        quota: &Arc<SharedQuota>,
-        client: &[u8],
-        cost: u32,
-    ) -> Result<Answer, StoreError> {
-        let answer = self.inner.ask(quota, client, cost).await;
-        self.inner
-            .counts
-            .of(&answer)
-            .fetch_add(1, Ordering::Relaxed);
+    /// Checks several limits whose keys are all in one [`Self::place`]; if none that is binding refuses, and `count` says so,
+    /// what they let pass is counted.
+    pub(crate) async fn ask(&self, parts: Arc<[Part]>, count: bool) -> Result<Answer, StoreError> {
+        let answer = self.inner.ask(Call::Check { parts, count }).await;
+        let counter = self.inner.counts.of(&answer);
+        counter.fetch_add(1, Ordering::Relaxed);
         answer
+    }
+
+    /// Takes back what was counted at these times of the store, of keys that are all in one [`Self::place`]. Nobody waits: where the
+    /// server is not asked now, or too many questions are under way, it stays counted.
+    pub(crate) fn take_back(&self, parts: Arc<[(Part, i64)]>) {
+        let call = Call::TakeBack(parts);
+        let Some(server) = self.inner.hub.server_for(call.key()) else {
+            return;
+        };
+        if server.breaker.is_open() {
+            return;
+        }
+        let Ok(place) = server.enter() else { return };
+        server.pass(Question {
+            call,
+            deadline: Instant::now() + TAKE_BACK,
+            hops: 2,
+            asking: false,
+            waiting: None,
+            _place: place,
+        });
+    }
+
+    /// Keys with the same are checked in one script call.
+    pub(crate) fn place(&self, key: &[u8]) -> u16 {
+        if self.inner.hub.cluster { slot(key) } else { 0 }
+    }
+
+    /// Whether both are handles on the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Waits until every server of the store is asked, or until the limit of time. True if they are. Without it, checks
@@ -215,33 +253,29 @@ impl Hub {
 }
 
 impl Inner {
-    async fn ask(
-        &self,
-        quota: &Arc<SharedQuota>,
-        client: &[u8],
-        cost: u32,
-    ) -> Result<Answer, StoreError> {
-        let key = quota.key(client);
+    async fn ask(&self, call: Call) -> Result<Answer, StoreError> {
         let begun = Instant::now();
-        let Some(server) = self.hub.server_for(&key) else {
+        let Some(server) = self.hub.server_for(call.key()) else {
             self.hub.alone.now(begun);
             return Err(StoreError::Open);
         };
+        let several = call.len() > 1;
         let answer = if server.breaker.is_open() {
             Err(StoreError::Open)
         } else {
-            self.ask_server(&server, quota, key, cost, begun).await
+            self.ask_server(&server, call, begun).await
         };
         match answer {
             Ok(told) => Ok(Answer {
-                verdict: told.verdict.ok_or(StoreError::Late)?,
-                #[cfg(test)]
+                said: told.said.ok_or(StoreError::Late)?,
                 at: told.at,
                 alone_ago: [&server.alone, &self.hub.alone]
                     .into_iter()
                     .filter_map(|alone| alone.ago(begun))
                     .min(),
             }),
+            // They are asked once more, each for itself.
+            Err(StoreError::Moved) if several => Err(StoreError::Moved),
             Err(why) => {
                 server.alone.now(begun);
                 Err(why)
@@ -252,22 +286,18 @@ impl Inner {
     async fn ask_server(
         &self,
         server: &Server,
-        quota: &Arc<SharedQuota>,
-        key: Vec<u8>,
-        cost: u32,
+        call: Call,
         begun: Instant,
     ) -> Result<Told, StoreError> {
         let place = server.enter()?;
         let deadline = begun + self.hub.timeout;
         let (waiting, answer) = oneshot::channel();
         server.put(Question {
-            quota: Arc::clone(quota),
-            key,
-            cost,
+            call,
             deadline,
             hops: 2,
             asking: false,
-            waiting,
+            waiting: Some(waiting),
             _place: place,
         })?;
         // The deadline is kept on this side: it holds even if the store's thread does nothing at all.

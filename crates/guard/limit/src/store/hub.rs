@@ -34,7 +34,7 @@ pub(crate) struct Hub {
     /// When there was no server to ask.
     pub(crate) alone: Alone,
     /// The check that tells whether a server does its work.
-    pub(crate) probe: SharedQuota,
+    pub(crate) probe: Arc<SharedQuota>,
     map: RwLock<Map>,
     /// Asks the store's thread to find out anew who has which slots.
     pub(crate) look_again: Notify,
@@ -94,7 +94,7 @@ impl Hub {
             longest_retry: config.breaker.retry.get(),
             started,
             alone: Alone::new(started),
-            probe: probe(&prefix),
+            probe: Arc::new(probe(&prefix)),
             prefix,
             map: RwLock::default(),
             look_again: Notify::new(),

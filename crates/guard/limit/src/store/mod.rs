@@ -3,7 +3,8 @@
 //! A [`Store`] is a Redis or a Redis Cluster with a thread of its own, which owns the connections. Workers reach it over
 //! a bounded channel and wait for the answer until a deadline of a few milliseconds, which they keep themselves. A
 //! [`SharedLimiter`] asks the store and writes along in the [`Limiter`](crate::Limiter) of this Weir, which decides when the
-//! store cannot. [`Engines`] keeps stores over reloads.
+//! store cannot. [`check_together`] asks all that one request is to pass, in one script call where it can, and counts it in
+//! all or in none. [`Engines`] keeps stores over reloads.
 //!
 //! Nothing here may cost requests more than that deadline, whatever happens to the store:
 //!
@@ -21,6 +22,7 @@
 
 mod alone;
 mod breaker;
+mod call;
 mod clock;
 mod cluster;
 mod config;
@@ -39,6 +41,7 @@ mod server;
 mod shared;
 mod slot;
 mod tls;
+mod together;
 mod url;
 
 pub use self::config::{EngineBreakerConfig, EngineConfig, EngineSystem};
@@ -46,5 +49,6 @@ pub use self::engines::Engines;
 pub use self::error::StoreError;
 pub use self::handle::{Store, StoreServer, StoreStats};
 pub use self::quota::SharedQuota;
-pub use self::shared::{Decision, SharedLimiter};
+pub use self::shared::SharedLimiter;
+pub use self::together::{Counted, Decision, SharedAsk, check_together, take_back};
 pub use self::url::RedisUrl;

@@ -1,4 +1,4 @@
-//! One check on its way: to the right server, by the script's name, until its deadline.
+//! One script call on its way: to the right server, by the script's name, until its deadline.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,29 +7,28 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::oneshot;
 
+use super::call::{Call, Told};
 use super::connection::{send, told};
 use super::error::{StoreError, tidy};
 use super::hub::Hub;
-use super::quota::{SharedQuota, Told};
 use super::server::{Address, NOT_SAID, Place, Server};
 
 /// How often a question is sent at most: by name, whole, to another server, there whole, and once more after the store's
 /// clock was set.
 const ATTEMPTS: u32 = 5;
 
-/// A check that somebody waits for.
+/// A check that somebody waits for, or something to take back, for which nobody does.
 #[derive(Debug)]
 pub(crate) struct Question {
-    pub(crate) quota: Arc<SharedQuota>,
-    pub(crate) key: Vec<u8>,
-    pub(crate) cost: u32,
-    /// When nobody waits any more.
+    pub(crate) call: Call,
+    /// When nobody waits any more, or it is not worth the while.
     pub(crate) deadline: Instant,
     /// How many servers may still send it elsewhere.
     pub(crate) hops: u8,
     /// Whether it goes to a server that does not own the slot yet (`ASKING`).
     pub(crate) asking: bool,
-    pub(crate) waiting: oneshot::Sender<Result<Told, StoreError>>,
+    /// Who waits for the answer.
+    pub(crate) waiting: Option<oneshot::Sender<Result<Told, StoreError>>>,
     /// Free again when all is over.
     pub(crate) _place: Place,
 }
@@ -37,11 +36,14 @@ pub(crate) struct Question {
 impl Question {
     /// Tells whom it may concern; perhaps nobody any more.
     pub(crate) fn answer(self, answer: Result<Told, StoreError>) {
-        let _ = self.waiting.send(answer);
+        if let Some(waiting) = self.waiting {
+            let _ = waiting.send(answer);
+        }
     }
 
     fn is_over(&self) -> bool {
-        self.waiting.is_closed() || Instant::now() >= self.deadline
+        let waiting = self.waiting.as_ref();
+        waiting.is_some_and(oneshot::Sender::is_closed) || Instant::now() >= self.deadline
     }
 }
 
@@ -58,9 +60,7 @@ pub(crate) async fn ask(
             return question.answer(Err(StoreError::Late));
         }
         let until = server.clock.at(question.deadline);
-        let command = question
-            .quota
-            .call(&question.key, question.cost, until, whole);
+        let command = question.call.command(until, whole);
         let sent = Instant::now();
         let asked = if question.asking {
             let mut both = redis::pipe();
@@ -72,10 +72,11 @@ pub(crate) async fn ask(
             send(&mut line, &command).await
         };
         let why = match asked {
-            Ok(answer) => match question.quota.read(&answer) {
+            Ok(_) if question.waiting.is_none() => return,
+            Ok(answer) => match question.call.read(&answer) {
                 Some(told) => {
                     server.learn(sent, told.at);
-                    if told.verdict.is_some() {
+                    if told.said.is_some() {
                         return question.answer(Ok(told));
                     }
                     // Too late by the store's clock. If it was only set, there is still time.
@@ -93,6 +94,10 @@ pub(crate) async fn ask(
             ErrorKind::Server(ServerErrorKind::NoScript) if !whole => whole = true,
             ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
                 return go_elsewhere(question, &why, &server, &hub);
+            }
+            // The slot is on its way elsewhere, and one of the keys is there already: each must be asked for alone.
+            ErrorKind::Server(ServerErrorKind::TryAgain) if question.call.len() > 1 => {
+                return question.answer(Err(StoreError::Moved));
             }
             ErrorKind::Server(_) | ErrorKind::Extension => {
                 if matches!(

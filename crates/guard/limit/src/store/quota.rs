@@ -1,11 +1,12 @@
 //! A quota as the store's scripts take it.
 //!
-//! One script call checks all tiers of a key and consumes all of them or none, with the store's own clock, so several
-//! Weirs with different clocks share one limit exactly. Each algorithm keeps one value for each key, whatever the
-//! number of tiers: a string of times, or a hash of a few fields. The name in the value's key says which algorithm it
-//! belongs to, and what a client is known by stands in braces, the hash tag of Redis Cluster: all that a check touches
-//! lies in one slot. Nothing in the state depends on how high a limit is, so a limit can be raised or lowered while
-//! its counts stay. Everything ends by itself once it cannot matter any more.
+//! One script call checks all tiers of all limits that it is asked about and consumes all of them or none, with the
+//! store's own clock, so several Weirs with different clocks share one limit exactly. Each algorithm keeps one value for
+//! each key, whatever the number of tiers: a string of times, or a hash of a few fields. The name in the value's key says
+//! which algorithm it belongs to, and what a client is known by stands in braces, the hash tag of Redis Cluster: all that a
+//! check of one limit touches lies in one slot, and so do several limits by the same `key`. Nothing in the state depends
+//! on how high a limit is, so a limit can be raised or lowered while its counts stay. Everything ends by itself once it
+//! cannot matter any more.
 //!
 //! | algorithm | state for each key |
 //! |---|---|
@@ -13,33 +14,21 @@
 //! | `sliding_window` | 22 numbers for each tier |
 //! | `fixed_window`, `token_bucket`, `smooth` | 2 numbers for each tier |
 
-use std::sync::LazyLock;
-
-use redis::{Cmd, Script, Value};
-
-use crate::{Algorithm, Quota, Tier, Verdict};
+use crate::{Algorithm, Quota, Tier};
 
 /// A window slides by this part of its length; as on one machine.
 const PARTS: u64 = 20;
 
-/// What a check answers besides the verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// What the limit says; `None` if the check came too late and counted nothing.
-    pub(crate) verdict: Option<Verdict>,
-    /// The store's time, in microseconds since 1970.
-    pub(crate) at: i64,
-}
-
 /// The limits of one [`Quota`] that a store counts, ready to be asked for.
 #[derive(Debug)]
 pub struct SharedQuota {
-    code: &'static Code,
+    /// What the script calls the algorithm.
+    pub(crate) kind: &'static str,
     /// What the keys begin with.
     head: Vec<u8>,
     /// What the script is told of the tiers.
-    arguments: Vec<String>,
-    windows_ms: Vec<u64>,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) windows_ms: Vec<u64>,
 }
 
 impl SharedQuota {
@@ -54,7 +43,7 @@ impl SharedQuota {
         if quota.tiers.is_empty() {
             return None;
         }
-        let (kind, code) = code(quota.algorithm);
+        let kind = kind(quota.algorithm);
         let mut head = format!("{prefix}:{kind}:").into_bytes();
         put_name(&mut head, limit);
         if let Some(plan) = plan {
@@ -63,7 +52,7 @@ impl SharedQuota {
         }
         head.extend_from_slice(b":{");
         Some(Self {
-            code,
+            kind,
             head,
             arguments: quota
                 .tiers
@@ -87,62 +76,6 @@ impl SharedQuota {
         key.extend_from_slice(of);
         key.push(b'}');
         key
-    }
-
-    /// The call: by the script's name, or `whole` for a server that does not know it.
-    pub(crate) fn call(&self, key: &[u8], cost: u32, until: i64, whole: bool) -> Cmd {
-        let mut command = if whole {
-            let mut command = redis::cmd("EVAL");
-            command.arg(self.code.text);
-            command
-        } else {
-            let mut command = redis::cmd("EVALSHA");
-            command.arg(&self.code.sha1);
-            command
-        };
-        command.arg(1).arg(key).arg(cost).arg(until);
-        for argument in &self.arguments {
-            command.arg(argument);
-        }
-        command
-    }
-
-    /// What the answer means; `None` if it is not one of the script's.
-    pub(crate) fn read(&self, answer: &Value) -> Option<Told> {
-        let Value::Array(numbers) = answer else {
-            return None;
-        };
-        let mut numbers = numbers.iter().map(|number| match number {
-            Value::Int(number) => Some(*number),
-            _ => None,
-        });
-        let mut next = || numbers.next().flatten();
-        let (state, tier, left, resets, fits, at) =
-            (next()?, next()?, next()?, next()?, next()?, next()?);
-        if state < 0 {
-            return Some(Told { verdict: None, at });
-        }
-        let tier = usize::try_from(tier).ok()?.checked_sub(1)?;
-        let window = *self.windows_ms.get(tier)?;
-        let millis = |micros: i64| u64::try_from(micros).unwrap_or(0).div_ceil(1000);
-        let reset_ms = millis(resets);
-        let allowed = state == 1;
-        let retry_after_ms = match fits {
-            _ if allowed => 0,
-            // It never would: it costs more than the limit.
-            ..0 => window.max(reset_ms),
-            fits => millis(fits).max(reset_ms),
-        };
-        Some(Told {
-            verdict: Some(Verdict {
-                allowed,
-                tier: u8::try_from(tier).ok()?,
-                remaining: u32::try_from(left.max(0)).unwrap_or(u32::MAX),
-                reset_ms,
-                retry_after_ms,
-            }),
-            at,
-        })
     }
 }
 
@@ -176,29 +109,12 @@ const fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// A script and the name that a server knows it by once it ran.
-#[derive(Debug)]
-struct Code {
-    text: &'static str,
-    sha1: String,
-}
-
-fn code(algorithm: Algorithm) -> (&'static str, &'static Code) {
-    macro_rules! code {
-        ($file:literal) => {{
-            static CODE: LazyLock<Code> = LazyLock::new(|| {
-                let text = concat!(include_str!("scripts/prelude.lua"), include_str!($file));
-                let sha1 = Script::new(text).get_hash().to_owned();
-                Code { text, sha1 }
-            });
-            &CODE
-        }};
-    }
+const fn kind(algorithm: Algorithm) -> &'static str {
     match algorithm {
-        Algorithm::SlidingLog => ("log", code!("scripts/log.lua")),
-        Algorithm::SlidingWindow => ("window", code!("scripts/window.lua")),
-        Algorithm::FixedWindow => ("fixed", code!("scripts/fixed.lua")),
-        Algorithm::TokenBucket | Algorithm::Smooth => ("bucket", code!("scripts/bucket.lua")),
+        Algorithm::SlidingLog => "log",
+        Algorithm::SlidingWindow => "window",
+        Algorithm::FixedWindow => "fixed",
+        Algorithm::TokenBucket | Algorithm::Smooth => "bucket",
     }
 }
 
@@ -238,30 +154,5 @@ mod tests {
     fn only_concurrency_needs_no_store() {
         let none = quota(Algorithm::SlidingLog, &[]);
         assert!(SharedQuota::new("weir", "x", None, &none).is_none());
-    }
-
-    #[test]
-    fn answers_are_read_with_care() {
-        let quota = quota(Algorithm::SlidingLog, &[Tier::new(1, 1000)]);
-        let shared = SharedQuota::new("weir", "x", None, &quota).expect("a tier");
-        let answer = |numbers: &[i64]| {
-            shared.read(&Value::Array(
-                numbers.iter().map(|n| Value::Int(*n)).collect(),
-            ))
-        };
-        let denied = answer(&[0, 1, 0, 1001, 999_001, 7]).expect("read");
-        assert_eq!(denied.at, 7);
-        let verdict = denied.verdict.expect("in time");
-        assert_eq!((verdict.reset_ms, verdict.retry_after_ms), (2, 1000));
-        let never = answer(&[0, 1, 0, 1, -1, 7]).and_then(|told| told.verdict);
-        assert_eq!(never.map(|verdict| verdict.retry_after_ms), Some(1000));
-        assert_eq!(
-            answer(&[-1, 0, 0, 0, 0, 7]).map(|told| told.verdict),
-            Some(None)
-        );
-        for broken in [&[1, 0, 1, 1, 0, 7][..], &[1, 2, 1, 1, 0, 7], &[1, 1], &[]] {
-            assert_eq!(answer(broken), None);
-        }
-        assert_eq!(shared.read(&Value::Okay), None);
     }
 }

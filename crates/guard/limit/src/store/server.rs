@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::alone::Alone;
 use super::breaker::Breaker;
+use super::call::{Call, Part};
 use super::clock::StoreClock;
 use super::connection::{CONNECT, Connection, SMALL_ANSWER, send, told, told_first};
 use super::error::StoreError;
@@ -254,8 +255,8 @@ async fn connect(server: &Server, hub: &Hub) -> Result<Connection, String> {
     let connection =
         Connection::open(&server.address, announced.as_deref(), hub, SMALL_ANSWER).await?;
     let mut line = connection.line.clone();
-    try_check(&mut line, server, hub, CONNECT).await?;
-    try_check(&mut line, server, hub, hub.timeout).await?;
+    try_check(&mut line, server, hub, true, CONNECT).await?;
+    try_check(&mut line, server, hub, false, hub.timeout).await?;
     Ok(connection)
 }
 
@@ -263,7 +264,7 @@ async fn connect(server: &Server, hub: &Hub) -> Result<Connection, String> {
 async fn look_after(mut line: MultiplexedConnection, server: &Server, hub: &Hub) -> String {
     loop {
         tokio::time::sleep(LOOK_AFTER).await;
-        if let Err(why) = try_check(&mut line, server, hub, CONNECT).await {
+        if let Err(why) = try_check(&mut line, server, hub, true, CONNECT).await {
             return why;
         }
     }
@@ -273,10 +274,19 @@ async fn try_check(
     line: &mut MultiplexedConnection,
     server: &Server,
     hub: &Hub,
+    whole: bool,
     within: Duration,
 ) -> Result<(), String> {
-    let key = hub.probe.key(&server.probe());
-    let trial = hub.probe.call(&key, 1, i64::MAX >> 11, true);
+    let probe = Call::Check {
+        parts: Arc::new([Part {
+            key: hub.probe.key(&server.probe()).into(),
+            quota: Arc::clone(&hub.probe),
+            cost: 1,
+            binding: true,
+        }]),
+        count: true,
+    };
+    let trial = probe.command(i64::MAX >> 11, whole);
     let sent = Instant::now();
     let answer = match tokio::time::timeout(within, send(line, &trial)).await {
         Ok(Ok(answer)) => answer,
@@ -292,7 +302,7 @@ async fn try_check(
         },
         Err(_) => return Err(format!("no answer within {within:?}")),
     };
-    let Some(told) = hub.probe.read(&answer) else {
+    let Some(told) = probe.read(&answer) else {
         return Err("not an answer of the script".to_owned());
     };
     server.learn(sent, told.at);

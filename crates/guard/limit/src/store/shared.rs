@@ -25,10 +25,10 @@
 use std::sync::Arc;
 
 use super::denials::Denials;
-use super::error::StoreError;
 use super::handle::Store;
 use super::quota::SharedQuota;
-use crate::{Key, Limiter, OnStoreError, Plan, Verdict};
+use super::together::{Decision, SharedAsk, check_together};
+use crate::{Key, Limiter, OnStoreError, Plan};
 
 /// A limiter whose counts several Weirs share.
 #[derive(Clone, Debug)]
@@ -39,15 +39,6 @@ pub struct SharedLimiter {
     denials: Arc<Denials>,
     /// By [`Plan`]; `None` where nothing is limited but what is in flight.
     quotas: Box<[Option<Arc<SharedQuota>>]>,
-}
-
-/// What a shared limit says about one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The verdict; `None` to refuse because the store could not be asked.
-    pub verdict: Option<Verdict>,
-    /// Why the store did not decide; `None` if it did.
-    pub error: Option<StoreError>,
 }
 
 impl SharedLimiter {
@@ -89,59 +80,24 @@ impl SharedLimiter {
         cost: u32,
         now_ms: u64,
     ) -> Decision {
-        let Some(Some(quota)) = self.quotas.get(plan.index()) else {
-            return Decision {
-                verdict: Some(Verdict::UNLIMITED),
-                error: None,
-            };
-        };
-        if let Some(refusal) = self.denials.holds(key, plan, cost, now_ms) {
-            return Decision {
-                verdict: Some(refusal),
-                error: None,
-            };
-        }
-        let answer = match self.store.ask(quota, client, cost).await {
-            Ok(answer) => answer,
-            Err(why) => return self.alone(key, plan, cost, now_ms, why),
-        };
-        let recovering = answer
-            .alone_ago
-            .is_some_and(|ago| ago.as_millis() < u128::from(quota.longest_window_ms()));
-        let mut verdict = answer.verdict;
-        if !verdict.allowed {
-            self.denials.remember(key, plan, cost, now_ms, verdict);
-        }
-        if verdict.allowed && recovering {
-            let ours = self.limiter.check(key, plan, cost, now_ms);
-            if !ours.allowed {
-                verdict = ours;
-            }
-        } else if verdict.allowed {
-            self.limiter.count(key, plan, cost, now_ms);
-        }
-        Decision {
-            verdict: Some(verdict),
-            error: None,
-        }
+        let ask = SharedAsk::new(self, key, client, plan, cost);
+        let decided = check_together(std::slice::from_ref(&ask), now_ms).await;
+        let decided = decided.into_iter().next().flatten();
+        decided.unwrap_or(Decision::UNLIMITED)
     }
 
-    fn alone(&self, key: Key, plan: Plan, cost: u32, now_ms: u64, why: StoreError) -> Decision {
-        let verdict = match self.on_error {
-            OnStoreError::Local => Some(self.limiter.check(key, plan, cost, now_ms)),
-            OnStoreError::Open => {
-                let ours = self.limiter.count(key, plan, cost, now_ms);
-                Some(Verdict {
-                    allowed: true,
-                    retry_after_ms: 0,
-                    ..ours
-                })
-            }
-            OnStoreError::Closed => None,
-        };
-        Decision {
-            verdict,
-            error: Some(why),
-        }
+    /// What happens when the store cannot be asked.
+    pub(crate) const fn on_error(&self) -> OnStoreError {
+        self.on_error
+    }
+
+    /// Refusals of the store that still hold.
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.denials
+    }
+
+    /// What the store counts for those with this plan.
+    pub(crate) fn quota(&self, plan: Plan) -> Option<&Arc<SharedQuota>> {
+        self.quotas.get(plan.index())?.as_ref()
     }
 }

@@ -1,50 +1,43 @@
--- One check of all tiers of a limit for one key: one atomic call. All times are Redis's own, in microseconds.
--- KEYS[1] is the state; ARGV[1] the cost; ARGV[2] when the asker gives up: a check that comes later counts nothing,
--- for it was decided without Redis. The numbers of the tiers follow, FIRST being the first of them.
--- The answer: 1 allowed, 0 denied, -1 too late; the tier, from 1; what it has left; in how long it has more; in how
--- long the cost would fit, -1 for never; what time it is.
-local FIRST = 3
+-- One check of all limits that a request is to pass here: one atomic call. All times are Redis's own, in microseconds.
+-- KEYS are the states, one for each limit. ARGV[1] is when the asker gives up: a check that comes later counts nothing,
+-- for it was decided without Redis. ARGV[2] is 1 to count, 0 only to look. Then, for each limit: its algorithm; the cost;
+-- 1 if it refuses, 0 if it only says what it would do; how many numbers its tiers have; and these.
+-- All are checked first. They count if none of those that refuse does, each of the others if it allows.
+-- The answer, for each limit: 1 allowed and counted, 2 it would allow, 0 denied; the tier, from 1; what it has left; in how
+-- long it has more; in how long the cost would fit, -1 for never. Then what time it is. Too late: -1 first.
 local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
-local read_at = now
-if now > tonumber(ARGV[2]) then
-    return {-1, 0, 0, 0, 0, now}
+local read_at = clock[1] * 1000000 + clock[2]
+if read_at > tonumber(ARGV[1]) then
+    return {-1, 0, 0, 0, 0, read_at}
 end
-local cost = tonumber(ARGV[1])
 
--- In how long a tier of which nothing is used has more than it will have now.
-local function first_use(limit, lasts)
-    return cost > 0 and cost <= limit and lasts or 0
+-- In how long a tier of which nothing is used has more than it will have once this is counted.
+local function first_use(asked, limit, lasts)
+    return asked.cost > 0 and asked.cost <= limit and lasts or 0
 end
 
 -- The tier that is told of: of those that deny, the one that will for longest; of those that allow, the one with least left.
-local told
-
-local function judge(tier, left, resets, fits)
-    local allowed = left >= cost
-    local new = { allowed = allowed, tier = tier, left = left, resets = resets, fits = allowed and 0 or fits }
+local function judge(asked, tier, left, used, resets, fits)
+    local allowed, told = left >= asked.cost, asked.told
+    local new = { allowed = allowed, tier = tier, left = left, used = used, resets = resets, fits = allowed and 0 or fits }
     if not told or new.allowed ~= told.allowed then
         if not told or told.allowed then
-            told = new
+            asked.told = new
         end
     elseif allowed then
         if left < told.left or (left == told.left and resets > told.resets) then
-            told = new
+            asked.told = new
         end
     elseif fits < 0 or (told.fits >= 0 and fits > told.fits) then
-        told = new
+        asked.told = new
     end
-end
-
-local function answer()
-    local left = told.left
-    if told.allowed then
-        left = left - cost
-    end
-    return { told.allowed and 1 or 0, told.tier, math.max(left, 0), math.ceil(told.resets), math.ceil(told.fits), read_at }
 end
 
 -- Everything ends when it cannot matter any more.
-local function keep(micros)
-    redis.call('PEXPIRE', KEYS[1], math.ceil(micros / 1000) + 1)
+local function keep(key, micros)
+    redis.call('PEXPIRE', key, math.ceil(micros / 1000) + 1)
 end
+
+-- Each judges the tiers of a limit and returns what counts the request in all of them. The numbers of the tiers are
+-- those in ARGV from `first` to `last`.
+local algorithms = {}
