@@ -177,6 +177,13 @@ routes:
   - { path: /wall/*, service: app, firewall: { deny: 0.0.0.0/0 } }
   - { path: '/projects/{id}', service: app, auth: keys }
   - { path: '/projects/*', service: app, auth: keys }
+  - { path: '/users/{id}', service: app, auth: keys }
+  - { path: /closed/*, respond: 403 }
+  - { path: /moved/*, redirect: /elsewhere }
+  - { path: /read/*, service: app, methods: PUT, auth: keys }
+  - { path: '/read/{a}', service: app, methods: [GET, PUT] }
+  - { path: '/x/{id}', service: app, rewrite: '/{id}' }
+  - { path: '/go/{id}', redirect: '/elsewhere/{id}' }
 "
         .replace("@hash@", &hash),
     );
@@ -195,6 +202,15 @@ routes:
         "/exact;v=1",
         "/limited;a",
         "/wall%2Fx",
+        "/exact;%2Fz",
+        "/exact;x%2Fy",
+        "/users%2F7;%2Fz",
+        "/users%2F7%5Cy",
+        "/closed%2Fx",
+        "/moved;a/x",
+        "/x/admin%2Fsecret",
+        "/x/%2Fadmin%2Fa",
+        "/x/admin;b%2Fa",
     ] {
         assert_eq!(asked(target), 400, "{target}");
     }
@@ -211,4 +227,52 @@ routes:
     assert_eq!(with_key("/projects/group%2Fproject"), 200);
     assert_eq!(with_key("/admin/x%2Fy"), 200);
     assert_eq!(asked("/projects/group%2Fproject"), 401);
+    // Weir's own answers are not read by anybody else.
+    assert_eq!(asked("/go/admin%2Fx"), 308);
+    assert_eq!(asked("/x/plain%2Fname"), 200);
+}
+
+#[test]
+fn rules_see_what_servers_may_read() {
+    let app = App::start("app", |_| Reply::ok());
+    let weir = weir(
+        &app,
+        "routes: [ { path: /*, service: app, firewall: { rules: [ { deny: /admin/* } ] } } ]",
+    );
+    for target in [
+        "/admin/x",
+        "/%2Fadmin/x",
+        "/%2fadmin%2fx",
+        "/%2F%2Fadmin/x",
+        "/%2Fadmin",
+        "/;/admin/x",
+        "/;x%2Fadmin/x",
+        "/admin%5Cx",
+        "/%5Cadmin/x",
+        "/admin;a/x",
+    ] {
+        let asked = RawClient::exchange(weir.addr("web"), request("GET", target, ""));
+        assert_eq!(asked.status, 403, "{target}");
+    }
+    assert_eq!(app.requests(), 0);
+}
+
+#[test]
+fn endpoints_that_read_paths_as_routes_do_can_be_told_of() {
+    let app = App::start("app", |_| Reply::ok());
+    let config = format!(
+        "
+listeners: {{ web: {{ address: '@web@', http: {{ ambiguous_paths: pass }} }} }}
+services: {{ app: ['{}'] }}
+routes:
+  - {{ path: /*, service: app }}
+  - {{ path: /app/login, service: app, rate_limit: 1/h }}
+",
+        app.addr()
+    );
+    let weir = Weir::start(WEIR, &config);
+    for _ in 0..2 {
+        let target = request("GET", "/app/login;jsessionid=1", "");
+        assert_eq!(RawClient::exchange(weir.addr("web"), target).status, 200);
+    }
 }

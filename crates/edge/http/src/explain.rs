@@ -221,9 +221,8 @@ impl Plan {
             }
         };
         let route = &self.routes[self.rule_routes[rule as usize] as usize];
-        if let Some(other) = self.stricter_reading(&lookup, &headers, route) {
-            let detail = format!("{AMBIGUOUS_PATH} It is the route {}.", other.name);
-            return Err(answer(400, &detail));
+        if listener.refuses_ambiguous && self.is_ambiguous(&lookup, &headers, route) {
+            return Err(answer(400, AMBIGUOUS_PATH));
         }
         let max_body = route.max_body.on(listener);
         if let BodyLength::Length(length) = request.body()

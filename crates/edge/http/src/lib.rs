@@ -32,11 +32,11 @@ pub use weir_auth::AuthItem;
 
 pub use self::{
     config::{
-        Action, AuthConfig, CorsConfig, DeadlineConfig, DefaultsConfig, EscapedSlashes,
-        FilesConfig, ForwardAuthConfig, ForwardedConfig, ForwardedFields, HedgeAfter, HttpConfig,
-        MirrorConfig, PolicyConfig, PriorityConfig, PriorityLevel, ReadFields, RedirectConfig,
-        RespondConfig, RetriesConfig, RetryOn, RouteConfig, SecurityHeadersConfig, SplitConfig,
-        TimeoutConfig, TransformConfig,
+        Action, AmbiguousPaths, AuthConfig, CorsConfig, DeadlineConfig, DefaultsConfig,
+        EscapedSlashes, FilesConfig, ForwardAuthConfig, ForwardedConfig, ForwardedFields,
+        HedgeAfter, HttpConfig, MirrorConfig, PolicyConfig, PriorityConfig, PriorityLevel,
+        ReadFields, RedirectConfig, RespondConfig, RetriesConfig, RetryOn, RouteConfig,
+        SecurityHeadersConfig, SplitConfig, TimeoutConfig, TransformConfig,
     },
     explain::{
         Decision, ExplainedAction, ExplainedAnswer, ExplainedHedge, ExplainedRoute,

@@ -69,12 +69,7 @@ impl PathPattern {
     /// Whether the path matches, in normal form or, where given, decoded.
     pub(crate) fn matches(&self, normal: &[u8], decoded: Option<&[u8]>) -> bool {
         self.fits(normal, |spellings| &spellings.normal)
-            || decoded.is_some_and(|decoded| self.matches_decoded(decoded))
-    }
-
-    /// Whether a path that was decoded matches.
-    pub(crate) fn matches_decoded(&self, decoded: &[u8]) -> bool {
-        self.fits(decoded, |spellings| &spellings.decoded)
+            || decoded.is_some_and(|decoded| self.fits(decoded, |spellings| &spellings.decoded))
     }
 
     fn fits(&self, path: &[u8], spelling: impl Fn(&Spellings) -> &[u8]) -> bool {

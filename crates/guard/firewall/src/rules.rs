@@ -1,8 +1,8 @@
 //! Rules on requests: a list that people can read, asked from its first to its last.
 //!
-//! A rule that denies looks at the path and the query in every spelling that a server may read, as they are forwarded, decoded,
-//! and the path without `;parameters` of its segments, so that it cannot be evaded by writing differently what it looks for
-//! (`/wp-admin%2Fx`, `/wp-admin;a/x`). A rule that allows looks only at what is forwarded, so that nothing passes because of how
+//! A rule that denies looks at the path and the query in every spelling that a server may read, as they are forwarded and decoded,
+//! and at what else servers may take the path for, so that it cannot be evaded by writing differently what it looks for
+//! (`/wp-admin%2Fx`, `/%2Fwp-admin`, `/wp-admin;a/x`). A rule that allows looks only at what is forwarded, so that nothing passes because of how
 //! it might be read.
 
 use std::net::IpAddr;
@@ -26,6 +26,9 @@ pub trait Request {
     /// The path in normal form, as routes see it.
     fn path(&self) -> &[u8];
 
+    /// Other paths that a server may take it for. Asked only where a rule that denies looks at paths; nothing for almost all of them.
+    fn readings(&self) -> Vec<Vec<u8>>;
+
     /// The query as it was sent, without its `?`.
     fn query(&self) -> &[u8];
 
@@ -40,7 +43,6 @@ pub trait Request {
 #[derive(Debug, Default)]
 pub struct Scratch {
     path: Vec<u8>,
-    bare: Vec<u8>,
     query: Vec<u8>,
     value: Vec<u8>,
 }
@@ -81,8 +83,8 @@ struct Asked<'r, R> {
     request: &'r R,
     memo: &'r Memo,
     path: Option<&'r [u8]>,
-    /// The decoded path without parameters of its segments.
-    bare: Option<&'r [u8]>,
+    /// What else servers may read, as it is and decoded.
+    readings: Vec<(Vec<u8>, Vec<u8>)>,
     query: Option<&'r [u8]>,
 }
 
@@ -133,29 +135,26 @@ impl RequestRules {
         if self.rules.is_empty() {
             return Verdict::PASS;
         }
-        let Scratch {
-            path,
-            bare,
-            query,
-            value,
-        } = scratch;
+        let Scratch { path, query, value } = scratch;
         let coded = |bytes: &[u8]| memchr::memchr(b'%', bytes).is_some();
-        let path = (self.decodes_path && coded(request.path())).then(|| {
-            path.clear();
-            path.extend(decoded(request.path(), false));
-            &**path
-        });
-        let whole = path.unwrap_or_else(|| request.path());
-        let bare = (self.decodes_path && memchr::memchr(b';', whole).is_some()).then(|| {
-            bare.clear();
-            push_bare(whole, bare);
-            &**bare
-        });
         let asked = Asked {
             request,
             memo,
-            path,
-            bare,
+            path: (self.decodes_path && coded(request.path())).then(|| {
+                path.clear();
+                path.extend(decoded(request.path(), false));
+                &**path
+            }),
+            readings: if self.decodes_path {
+                let all = request.readings().into_iter();
+                let both = |path: Vec<u8>| {
+                    let plain = decoded(&path, false).collect();
+                    (path, plain)
+                };
+                all.map(both).collect()
+            } else {
+                Vec::new()
+            },
             query: (self.decodes_query && memchr::memchr2(b'%', b'+', request.query()).is_some())
                 .then(|| {
                     query.clear();
@@ -193,17 +192,6 @@ impl RequestRules {
 /// HEAD is a GET without the content (RFC 9110, 9.3.2), for rules as for routes.
 fn is_method(wanted: &[u8], method: &[u8]) -> bool {
     wanted == method || wanted == b"GET" && method == b"HEAD"
-}
-
-/// Appends a path without what follows `;` in each of its segments.
-fn push_bare(path: &[u8], out: &mut Vec<u8>) {
-    for (index, segment) in path.split(|byte| *byte == b'/').enumerate() {
-        if index > 0 {
-            out.push(b'/');
-        }
-        let end = memchr::memchr(b';', segment).unwrap_or(segment.len());
-        out.extend_from_slice(&segment[..end]);
-    }
 }
 
 impl Rule {
@@ -256,12 +244,12 @@ impl Rule {
             || (self.methods.iter()).any(|method| is_method(method, request.method())))
             && (self.paths.is_empty() || {
                 let decoded = asked.path.filter(|_| self.denies);
-                let bare = asked.bare.filter(|_| self.denies);
+                let read = |path: &PathPattern| {
+                    let mut readings = asked.readings.iter().filter(|_| self.denies);
+                    readings.any(|(normal, decoded)| path.matches(normal, Some(decoded)))
+                };
                 let mut paths = self.paths.iter();
-                paths.any(|path| {
-                    path.matches(request.path(), decoded)
-                        || bare.is_some_and(|bare| path.matches_decoded(bare))
-                })
+                paths.any(|path| path.matches(request.path(), decoded) || read(path))
             })
             && self.query.as_ref().is_none_or(|pattern| {
                 let decoded = asked.query.filter(|_| self.denies);

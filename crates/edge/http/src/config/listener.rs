@@ -45,6 +45,9 @@ object! {
         /// routes; `decode` makes slashes of them before anything is decided, for routes, policies and endpoints alike;
         /// `reject` refuses them (400), as it does encoded backslashes (`%5C`), which `decode` does not take either.
         pub escaped_slashes: EscapedSlashes = EscapedSlashes::Keep,
+        /// What becomes of requests whose path an endpoint may read as that of a route with stricter policies, if it takes `%2F` for a slash
+        /// or drops `;parameters`.
+        pub ambiguous_paths: AmbiguousPaths = AmbiguousPaths::Refuse,
         /// Whether requests carry an `X-Request-Id`; a well-formed one that the client sends is kept.
         pub request_id: bool = true,
         /// Whether requests without a valid `traceparent` (W3C Trace Context) get one.
@@ -74,6 +77,7 @@ impl Default for HttpConfig {
             tunnel_timeout: Duration::from_secs(3600),
             forwarded: ForwardedConfig::default(),
             escaped_slashes: EscapedSlashes::Keep,
+            ambiguous_paths: AmbiguousPaths::Refuse,
             request_id: true,
             traceparent: true,
             via: true,
@@ -148,6 +152,16 @@ choice! {
         Reject = "reject",
         /// They are decoded, so that routes, policies and endpoints see slashes. Encoded backslashes are refused.
         Decode = "decode",
+    }
+}
+
+choice! {
+    /// What becomes of paths that servers read differently.
+    pub enum AmbiguousPaths {
+        /// They are refused (400) where that matters.
+        Refuse = "refuse",
+        /// They pass: for endpoints that are known to read them as routes do.
+        Pass = "pass",
     }
 }
 

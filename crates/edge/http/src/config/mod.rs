@@ -20,7 +20,9 @@ pub use self::{
     cors::CorsConfig,
     files::FilesConfig,
     forward_auth::ForwardAuthConfig,
-    listener::{EscapedSlashes, ForwardedConfig, ForwardedFields, HttpConfig, ReadFields},
+    listener::{
+        AmbiguousPaths, EscapedSlashes, ForwardedConfig, ForwardedFields, HttpConfig, ReadFields,
+    },
     policy::{AuthConfig, DefaultsConfig, PolicyConfig},
     priority::{DeadlineConfig, PriorityConfig, PriorityLevel},
     retry::{HedgeAfter, RetriesConfig, RetryOn, TimeoutConfig},

@@ -25,6 +25,6 @@ pub(crate) use self::{
     aim::Stays,
     answer::{Answer, answer},
     forward::FieldSet,
-    run::{Headers, Next, run},
+    run::{Headers, Next, may_be_read_differently, run},
     state::{AMBIGUOUS_PATH, Exchange},
 };

@@ -82,7 +82,7 @@ pub(crate) async fn run(local: &Local, client: &mut Client, exchange: &mut Excha
     };
     exchange.route = Some(route);
     let route: &RoutePlan = plan.route(route);
-    if may_be_read_differently(&plan, client, exchange, route) {
+    if may_be_read_differently(&plan, client, exchange, route, exchange.path()) {
         let refusal = exchange.ambiguous_path();
         return reply::error(local, client, exchange, listener, refusal, None).await;
     }
@@ -229,20 +229,23 @@ fn normalize(exchange: &mut Exchange, listener: &ListenerPlan) -> bool {
     true
 }
 
-/// Whether an endpoint may read the path of a request as that of another route, which asks more of it.
+/// Whether an endpoint may read a path as that of another route, which asks more of requests. `path` is the one that it gets.
 #[inline]
-fn may_be_read_differently(
+pub(crate) fn may_be_read_differently(
     plan: &LocalPlan,
     client: &Client,
     exchange: &Exchange,
     route: &RoutePlan,
+    path: &[u8],
 ) -> bool {
-    // Hardly a path has any of these.
-    memchr::memchr2(b'%', b';', exchange.path()).is_some() && {
-        let lookup = lookup(client, exchange, exchange.request.method_bytes());
+    let listener = plan.listener(client.listener_index);
+    route::may_have_readings(path) && listener.refuses_ambiguous && {
+        let lookup = Lookup {
+            path,
+            ..lookup(client, exchange, exchange.request.method_bytes())
+        };
         let headers = Headers(&exchange.request);
-        let other = plan.shared.stricter_reading(&lookup, &headers, route);
-        other.is_some()
+        plan.shared.is_ambiguous(&lookup, &headers, route)
     }
 }
 

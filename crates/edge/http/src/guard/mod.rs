@@ -122,18 +122,23 @@ impl Guard {
         self.steps.is_empty() && self.head.is_none()
     }
 
-    /// Whether somebody may have to pass something here that is not asked on a route with that guard: a firewall, an authentication, or
-    /// limits where there are none. How much limits allow is not compared.
+    /// Whether there is something to pass here that is not asked on a route with that guard.
     pub(crate) fn is_stricter_than(&self, other: Option<&Self>) -> bool {
         let others = other.map_or(&[][..], |other| &other.steps);
-        self.steps.iter().any(|step| {
-            !others.iter().any(|other| match (step, other) {
+        let counted = |limit: &Arc<LimitStep>| {
+            others.iter().any(|other| match other {
+                Step::Limits(limits) => limits.iter().any(|other| Arc::ptr_eq(limit, other)),
+                _ => false,
+            })
+        };
+        !self.steps.iter().all(|step| match step {
+            Step::Limits(limits) => limits.iter().all(counted),
+            _ => others.iter().any(|other| match (step, other) {
                 (Step::Firewall(a), Step::Firewall(b)) => Arc::ptr_eq(a, b),
-                (Step::Limits(_), Step::Limits(_)) => true,
                 (Step::Auth(a), Step::Auth(b)) => a.authenticator.asks_as(&b.authenticator),
                 (Step::ForwardAuth(a), Step::ForwardAuth(b)) => a.name == b.name,
                 _ => false,
-            })
+            }),
         })
     }
 

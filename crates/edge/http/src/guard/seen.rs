@@ -6,7 +6,7 @@ use weir_auth::Identity;
 use weir_firewall::{Geo, Memo};
 
 use super::query::without_keys;
-use crate::{exchange::Exchange, server::Client};
+use crate::{exchange::Exchange, route, server::Client};
 
 /// One request with what is known about its client.
 pub(crate) struct Seen<'a> {
@@ -131,6 +131,10 @@ impl weir_firewall::Request for Seen<'_> {
 
     fn path(&self) -> &[u8] {
         self.exchange.path()
+    }
+
+    fn readings(&self) -> Vec<Vec<u8>> {
+        route::readings(self.exchange.path())
     }
 
     fn query(&self) -> &[u8] {

@@ -9,7 +9,7 @@ use weir_telemetry::ListenerMetrics;
 use super::forwarding::Forwarding;
 use crate::{
     codec::HeadLimits,
-    config::{ByteRate, EscapedSlashes, HttpConfig},
+    config::{AmbiguousPaths, ByteRate, EscapedSlashes, HttpConfig},
     guard::FirewallStep,
     proxy::NEVER,
     wire::Grant,
@@ -35,6 +35,8 @@ pub(crate) struct ListenerPlan {
     pub(crate) keepalive_requests: u32,
     pub(crate) forwarding: Forwarding,
     pub(crate) escaped_slashes: EscapedSlashes,
+    /// Whether paths are refused that endpoints may read as those of stricter routes.
+    pub(crate) refuses_ambiguous: bool,
     /// Which proxies tell who their clients are, before anything else.
     pub(crate) proxy: Option<ProxyProtocol>,
     /// Who may come in.
@@ -79,6 +81,7 @@ impl ListenerPlan {
             },
             forwarding: Forwarding::compile(config),
             escaped_slashes: config.escaped_slashes,
+            refuses_ambiguous: config.ambiguous_paths == AmbiguousPaths::Refuse,
             proxy,
             firewall: firewall.filter(|firewall| !firewall.policy.is_open()),
             request_id: config.request_id,

@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     codec::BodyLength,
-    exchange::{Answer, Exchange, Next, forward, reply},
+    exchange::{Answer, Exchange, Next, forward, may_be_read_differently, reply},
     guard,
     local::{Local, LocalPlan},
     plan::{ListenerPlan, RoutePlan},
@@ -85,11 +85,18 @@ pub(crate) async fn run(
     to: Destination<'_>,
 ) -> Next {
     let listener = to.plan.listener(client.listener_index);
-    if let Some(template) = to.rewrite
-        && !render(to.plan, template, exchange)
-    {
-        let refusal = exchange.bad_path();
-        return fail(local, client, exchange, listener, refusal).await;
+    if let Some(template) = to.rewrite {
+        let refusal = if !render(to.plan, template, exchange) {
+            Some(exchange.bad_path())
+        } else if may_be_read_differently(to.plan, client, exchange, to.route, rewritten(exchange))
+        {
+            Some(exchange.ambiguous_path())
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return fail(local, client, exchange, listener, refusal).await;
+        }
     }
     let send = Send {
         local,
@@ -399,6 +406,12 @@ fn render(plan: &LocalPlan, template: &Template, exchange: &mut Exchange) -> boo
     let rendered = guard::render_target(template, &exchange.values(), hidden, &mut target);
     exchange.target = target;
     rendered.is_ok()
+}
+
+/// The path that a template made.
+fn rewritten(exchange: &Exchange) -> &[u8] {
+    let end = memchr::memchr(b'?', &exchange.target).unwrap_or(exchange.target.len());
+    &exchange.target[..end]
 }
 
 /// The target as the endpoint gets it.

@@ -84,7 +84,7 @@ pub use self::host::without_port;
 pub use self::method::MethodSet;
 pub use self::normalize::{Normalized, PathError, normalize};
 pub use self::problem::{Field, RouteProblem};
-pub(crate) use self::readings::readings;
+pub(crate) use self::readings::{may_have_readings, readings};
 pub use self::rewrite::{Template, TemplateKind, TemplateProblem, Values};
 pub use self::rule::{Limits, Rule, parameters};
 pub use self::table::RouteTable;

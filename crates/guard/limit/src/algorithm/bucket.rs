@@ -125,10 +125,13 @@ impl Bucket {
         verdict
     }
 
-    pub(super) fn give_back(&self, state: &mut State<'_>, cost: u32) {
+    pub(super) fn give_back(&self, state: &mut State<'_>, cost: u32, at_ms: u64) {
+        let since = state.at().saturating_sub(at_ms);
         let all_owed = state.words.as_chunks_mut::<2>().0;
         for (tier, words) in self.tiers.iter().zip(all_owed) {
-            *words = owing(owed(words).saturating_sub(tier.cost(cost)));
+            // What came back since may have been its own.
+            let left = tier.owed(tier.cost(cost), since);
+            *words = owing(owed(words).saturating_sub(left));
         }
     }
 
@@ -173,7 +176,12 @@ impl Bucket {
         let wait = self.tiers.iter().map(beyond).max().unwrap_or(0);
         let all_owed = state.words.as_chunks_mut::<2>().0;
         for (tier, words) in self.tiers.iter().zip(all_owed) {
-            *words = owing(tier.owed(owed(tier), wait));
+            // Up to there, whole milliseconds count: what came back in the last of them, beyond what had to, does not.
+            let (owed, since) = match beyond(tier) {
+                0 => (owed(tier), wait),
+                beyond => (tier.capacity, wait - beyond),
+            };
+            *words = owing(tier.owed(owed, since));
         }
         state.set_at(at + wait);
     }

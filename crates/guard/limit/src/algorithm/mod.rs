@@ -94,7 +94,7 @@ impl Rules {
             return;
         };
         match self {
-            Self::Bucket(rules) => rules.give_back(&mut state, cost),
+            Self::Bucket(rules) => rules.give_back(&mut state, cost, at_ms),
             Self::FixedWindow(rules) => rules.give_back(&mut state, cost, at_ms),
             Self::SlidingLog(rules) => rules.give_back(&mut state, cost, at_ms),
             Self::SlidingWindow(rules) => rules.give_back(&mut state, cost, at_ms),

@@ -304,6 +304,29 @@ proptest! {
     }
 
     #[test]
+    fn what_is_given_back_late_lets_nobody_pass_in_its_place_twice(
+        quota in quota(), start in start(),
+        requests in prop::collection::vec((gap(), 1..4u32, prop::option::of(0..6usize)), 1..150),
+    ) {
+        let mut pair = Pair::new(quota, start);
+        let mut late: Vec<(usize, u64, u32)> = Vec::new();
+        for (step, (gap, cost, back)) in requests.into_iter().enumerate() {
+            pair.now += gap;
+            let now = pair.now;
+            if pair.rules.ask(&mut pair.state, cost, now, false).allowed {
+                pair.log.0.push((now, cost));
+                late.extend(back.map(|steps| (step + steps, now, cost)));
+            }
+            for (_, at, cost) in late.extract_if(.., |(due, ..)| *due == step) {
+                pair.rules.give_back(&mut pair.state, cost, at);
+                let counted = pair.log.0.iter().rposition(|entry| *entry == (at, cost));
+                pair.log.0.remove(counted.expect("it passed"));
+            }
+        }
+        pair.check_windows()?;
+    }
+
+    #[test]
     fn what_others_let_pass_counts(quota in quota_of(window_algorithm()), start in start(), requests in prop::collection::vec((gap(), cost(), any::<bool>()), 1..150)) {
         let mut pair = Pair::new(quota, start);
         for (gap, cost, always) in requests {
