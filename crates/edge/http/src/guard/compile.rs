@@ -182,7 +182,7 @@ impl<'a, 'i> Compiler<'a, 'i> {
         }
         good &= limits.iter().all(|(_, limit)| limit.is_some());
         let mut limits: Vec<_> = limits.into_iter().filter_map(|(_, limit)| limit).collect();
-        // What a store has counted cannot be taken back, so it is asked when nobody here refuses.
+        // A store is asked when nobody here refuses: a flood need not reach it.
         limits.sort_by_key(|limit| limit.shared.is_some());
         let limits = limits.into_iter();
         let (known, unknown): (Vec<_>, Vec<_>) = limits.partition(|limit| needs_identity(limit));

@@ -122,7 +122,7 @@ pub(super) fn check(
         }
     }
     if matches!(checked, Checked::Refuse(_)) {
-        take_back(local, client, exchange, route, guard, now_ms);
+        take_back(local, client, exchange, route, guard, (at, now_ms));
     }
     checked
 }
@@ -189,7 +189,9 @@ pub(super) async fn check_shared(
                     limit.count(local, Decision::Unavailable);
                 }
                 let Some(verdict) = decision.verdict else {
-                    unavailable.get_or_insert(limit);
+                    if !limit.limiter.spec().dry_run {
+                        unavailable.get_or_insert(limit);
+                    }
                     continue;
                 };
                 (Some(verdict), decision.counted)
@@ -211,7 +213,7 @@ pub(super) async fn check_shared(
         checked = Checked::Refuse(Answer::new(503, Reason::LimitUnavailable));
     }
     if matches!(checked, Checked::Refuse(_)) {
-        take_back(local, client, exchange, route, guard, now_ms);
+        take_back(local, client, exchange, route, guard, (at, now_ms));
     }
     checked
 }
@@ -224,15 +226,15 @@ enum Answered {
     InStore,
 }
 
-/// Takes back what limits counted for a request that one of them refused, those before authentication too. A dry run that would
-/// have refused it has counted nothing.
+/// Takes back what the limits of a step counted for a request that one of them refused. A dry run that would have refused it has
+/// counted nothing. What limits before authentication counted stays: they are there to bound that work, too.
 fn take_back(
     local: &Local,
     client: &Client,
-    exchange: &mut Exchange,
+    exchange: &Exchange,
     route: &RoutePlan,
     guard: &Guard,
-    now_ms: u64,
+    (at, now_ms): (usize, u64),
 ) {
     let mut text = local.scratch();
     let mut shared = Vec::new();
@@ -240,10 +242,9 @@ fn take_back(
         let Some(limit) = said.by(guard) else {
             continue;
         };
-        if said.counted == Counted::default() {
+        if usize::from(said.step) != at || said.counted == Counted::default() {
             continue;
         }
-        // With the plan of then: who is asking may be known only since.
         match &limit.shared {
             Some(store) => {
                 let key = limit
@@ -261,9 +262,6 @@ fn take_back(
     }
     local.reclaim_scratch(text);
     store::take_back(shared.iter().map(|(ask, counted)| (ask, *counted)), now_ms);
-    for said in &mut exchange.said {
-        said.counted = Counted::default();
-    }
 }
 
 impl Said {

@@ -204,17 +204,16 @@ impl SlidingLog {
     }
 
     pub(super) fn give_back(&self, state: &mut State<'_>, cost: u32, at_ms: u64) {
+        // It counts no more, and another may have come at a time that looks the same.
+        if state.at().saturating_sub(at_ms) >= self.idle_after_ms() {
+            return;
+        }
         let mut ring = Ring::of(state, self.capacity);
+        // It counted at a later time than its own if others with a later clock came first. Then the newest goes in its place.
         let counted = (0..ring.len)
             .rev()
             .find(|&index| state.words[ring.slot(index)] == at_ms as u32);
-        let end = match counted {
-            Some(index) => index + 1,
-            // It counted at a later time than its own if others with a later clock came first. Then the newest goes in its place, unless
-            // it counts no more by now.
-            None if state.at().saturating_sub(at_ms) < self.idle_after_ms() => ring.len,
-            None => return,
-        };
+        let end = counted.map_or(ring.len, |index| index + 1);
         let start = end.saturating_sub(cost);
         for index in end..ring.len {
             state.words[ring.slot(start + index - end)] = state.words[ring.slot(index)];

@@ -117,29 +117,31 @@ impl<'l> SharedAsk<'l> {
     fn refuses(&self, decision: &Decision) -> bool {
         match decision.verdict {
             Some(verdict) => !verdict.allowed && !self.shared.limiter().spec().dry_run,
-            None => true,
+            None => !self.shared.limiter().spec().dry_run,
         }
     }
 
     /// What happens without the store.
     fn alone(&self, now_ms: u64, why: StoreError) -> Decision {
         let limiter = self.shared.limiter();
-        let verdict = match self.shared.on_error() {
+        let ours = match self.shared.on_error() {
             OnStoreError::Local => Some(limiter.check(self.key, self.plan, self.cost, now_ms)),
-            OnStoreError::Open => {
-                let ours = limiter.count(self.key, self.plan, self.cost, now_ms);
-                Some(Verdict {
-                    allowed: true,
-                    retry_after_ms: 0,
-                    ..ours
-                })
-            }
+            OnStoreError::Open => Some(limiter.count(self.key, self.plan, self.cost, now_ms)),
             OnStoreError::Closed => None,
+        };
+        let verdict = match (self.shared.on_error(), ours) {
+            (OnStoreError::Open, Some(ours)) => Some(Verdict {
+                allowed: true,
+                retry_after_ms: 0,
+                ..ours
+            }),
+            (_, ours) => ours,
         };
         Decision {
             verdict,
             error: Some(why),
-            counted: Counted::here(verdict.is_some_and(|verdict| verdict.allowed)),
+            // What did not fit any more is not to be taken back.
+            counted: Counted::here(ours.is_some_and(|ours| ours.allowed)),
         }
     }
 
@@ -157,16 +159,16 @@ impl<'l> SharedAsk<'l> {
     /// Counts here what the store has counted; where it may have lost counts lately, both must agree.
     fn write_along(&self, decision: &mut Decision, recovering: bool, now_ms: u64) {
         let limiter = self.shared.limiter();
-        if recovering {
-            let ours = limiter.check(self.key, self.plan, self.cost, now_ms);
-            if !ours.allowed {
-                decision.verdict = Some(ours);
-                return;
-            }
+        let ours = if recovering {
+            limiter.check(self.key, self.plan, self.cost, now_ms)
         } else {
-            limiter.count(self.key, self.plan, self.cost, now_ms);
+            limiter.count(self.key, self.plan, self.cost, now_ms)
+        };
+        // What did not fit any more is not to be taken back.
+        decision.counted.here = ours.allowed;
+        if recovering && !ours.allowed {
+            decision.verdict = Some(ours);
         }
-        decision.counted.here = true;
     }
 }
 

@@ -66,6 +66,9 @@ pub(super) fn hops(read: ReadFields, fields: &Fields) -> impl Iterator<Item = Ho
         ReadFields::Forwarded => (FieldId::Forwarded, true),
     };
     fields.all(id).flat_map(move |line| {
+        // A proxy that adds itself to a line of its client closes what it opens. So what is open at the end was the client's, and must not
+        // hide who came after.
+        let quotes = quotes && is_closed(line);
         unquoted_split(line, b',', quotes).map(move |element| match read {
             ReadFields::XForwarded => Hop {
                 address: address(element),
@@ -108,6 +111,16 @@ fn parameter<'a>(element: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
         // What is escaped is no address, host or protocol.
         (name.eq_ignore_ascii_case(wanted) && !value.contains(&b'\\')).then_some(value)
     })
+}
+
+/// Whether every quote of a line is closed.
+pub(super) fn is_closed(line: &[u8]) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in line {
+        quoted ^= *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && quoted && !escaped;
+    }
+    !quoted
 }
 
 /// Splits where the separator stands outside of quotes, if there are quotes.

@@ -96,6 +96,10 @@ fn forwarded_is_read_where_proxies_write_it() {
         ("for=_hidden, for=10.0.0.1", "10.0.0.1"),
         ("for=unknown", PEER),
         ("by=192.0.2.1", PEER),
+        // The proxy has added itself behind what its client left open.
+        ("for=10.0.0.5;proto=https;x=\", for=192.0.2.9", "192.0.2.9"),
+        ("for=\"10.0.0.5, for=192.0.2.9;proto=http", "192.0.2.9"),
+        ("x=\"\\\", for=192.0.2.9", "192.0.2.9"),
     ] {
         let seen = client(ReadFields::Forwarded, &format!("Forwarded: {chain}\r\n"));
         assert_eq!(seen, expected, "{chain:?}");
@@ -149,6 +153,12 @@ fn what_came_in_one_kind_is_told_in_the_other() {
         ),
         "Forwarded: for=\"[2001:db8::1]\";host=\"shop.example\";proto=https, for=unknown, for=10.0.0.1, \
          for=10.9.9.9;host=\"a\";proto=http\r\n"
+    );
+    // What was left open does not swallow what Weir adds.
+    let open = "Forwarded: for=10.0.0.5;x=\", for=192.0.2.9\r\n";
+    assert_eq!(
+        told(ReadFields::Forwarded, ForwardedFields::Forwarded, open),
+        "Forwarded: for=10.0.0.5, for=192.0.2.9, for=10.9.9.9;host=\"a\";proto=http\r\n"
     );
     // Nobody makes a head grow by much.
     let many = format!("X-Forwarded-For: {}x\r\n", "x,".repeat(2_000));

@@ -1,6 +1,9 @@
 //! The fields that tell endpoints where a request came from.
 
-use super::{AddressText, Forwarding, ReadFields, chain::hops};
+use super::{
+    AddressText, Forwarding, ReadFields,
+    chain::{hops, is_closed},
+};
 use crate::codec::{FieldId, Fields, RequestHead, encode};
 
 /// Of a chain that is written in another kind of fields than it came in, as many hops as this, nearest last.
@@ -52,7 +55,14 @@ pub(super) fn forwarded(
     out.extend_from_slice(b"Forwarded: ");
     match read {
         _ if !trusted => {}
-        ReadFields::Forwarded => chains(out, fields, FieldId::Forwarded),
+        ReadFields::Forwarded if fields.all(FieldId::Forwarded).all(is_closed) => {
+            chains(out, fields, FieldId::Forwarded);
+        }
+        // What stands behind an open quote would be part of it.
+        ReadFields::Forwarded => each_hop(fields, read, |address, _| {
+            element(out, address.as_ref());
+            out.extend_from_slice(b", ");
+        }),
         ReadFields::XForwarded => {
             let told = forwarding.told(trusted, request);
             each_hop(fields, read, |address, first| {
