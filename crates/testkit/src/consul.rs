@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::acceptor::Acceptor;
 use crate::message::Request;
+use crate::util::wait_until;
 use crate::wire::Wire;
 
 /// Longest that a query may wait, as in Consul.
@@ -117,6 +118,8 @@ struct State {
     failing: bool,
     /// How often the data was lost.
     lost: u64,
+    /// Queries that wait for news.
+    waiting: usize,
 }
 
 impl State {
@@ -157,6 +160,14 @@ impl Consul {
     /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.acceptor.addr()
+    }
+
+    /// Waits until a query waits for news. One that comes after the data are lost, and asks for what is newer than they were, is
+    /// answered only when its time is over.
+    pub fn wait_for_a_query(&self) {
+        wait_until("a query to wait for news", || {
+            self.shared.lock().waiting > 0
+        });
     }
 
     /// How many queries it has read.
@@ -311,8 +322,10 @@ fn answer(request: &Request, shared: &Shared) -> Answer {
         if left.is_zero() || shared.stopped.load(Ordering::Relaxed) {
             break;
         }
+        state.waiting += 1;
         let waited = shared.changed.wait_timeout(state, left);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.waiting -= 1;
     }
     if state.failing {
         return refuse(500, "No cluster leader");

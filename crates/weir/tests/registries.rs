@@ -86,6 +86,7 @@ fn a_consul_that_lost_its_data_takes_nothing_away() {
         &[("consul", consul.addr())],
     );
     wait_addresses(&weir, &[&a, &b]);
+    consul.wait_for_a_query();
     consul.forget();
     consul.register([instance(&b)]);
     wait_failure(&weir, "more that it listed before");
